@@ -1,0 +1,82 @@
+# pitr: WAL archiving and point-in-time recovery for PostgreSQL.
+#
+#   make                 builds the programs into $(BUILD)/bin
+#   make demo            installs what it needs, loses a table and brings it back
+#   make check           installs what it needs and runs every test
+#   make check-full      the same, with every combination instead of every pair
+#   make lint            layout, layers, doors, generated documentation, static analysis
+#   make install         DESTDIR, PREFIX, PG_CONFIG as everywhere
+#
+# SANITIZE=1 builds with ASan and UBSan, into a directory of its own.
+
+PREFIX    ?= /usr/local
+PG_CONFIG ?= pg_config
+CC        ?= cc
+VERSION   := 0.1.0
+
+PACKAGES  := libpq libcurl libcrypto liblz4 libzstd jansson expat
+WARNINGS  := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+OPTIMIZE  ?= -O2 -g
+
+ifdef SANITIZE
+BUILD     ?= build/sanitize
+OPTIMIZE  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+BUILD     ?= build
+endif
+
+include tools/packages.mk
+
+PG_INCLUDE  = $(shell $(PG_CONFIG) --includedir-server)
+PG_LIBDIR   = $(shell $(PG_CONFIG) --pkglibdir)
+CPPFLAGS   += -D_GNU_SOURCE -DPITR_VERSION='"$(VERSION)"' -Ilib
+CFLAGS     += -std=c11 $(OPTIMIZE) $(WARNINGS) -pthread $(PACKAGE_CFLAGS)
+LDLIBS      = $(PACKAGE_LIBS) $(PG_LIBDIR)/libpgport.a $(PG_LIBDIR)/libpgcommon.a -lm
+
+# One program per folder.
+pitr-archive_DIR    := archive_command
+pitr-fetch_DIR      := restore_command
+pitr-basebackup_DIR := basebackup
+pitr-restore_DIR    := restore
+pitr-catalog_DIR    := catalog
+PROGRAMS            := $(foreach program,pitr-archive pitr-fetch pitr-basebackup pitr-restore pitr-catalog,\
+                         $(if $(wildcard $($(program)_DIR)/main.c),$(program)))
+
+LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
+UNIT_TESTS   := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
+BINARIES     := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
+
+all: $(BINARIES)
+
+$(BUILD)/%.o: %.c $(PACKAGE_CHECK)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The two files that include PostgreSQL's own headers.
+$(BUILD)/lib/pg/crc32c.o $(BUILD)/lib/pg/page_checksum.o: CPPFLAGS += -isystem $(PG_INCLUDE)
+
+$(BUILD)/libpitr.a: $(LIB_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+define PROGRAM
+$(1)_OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$(wildcard $$($(1)_DIR)/*.c))
+$$(BUILD)/bin/$(1): $$($(1)_OBJECTS) $$(BUILD)/libpitr.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call PROGRAM,$(program))))
+
+$(BUILD)/unit/%: $(BUILD)/t/unit/%.o $(BUILD)/libpitr.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+unit: $(UNIT_TESTS)
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -path $(BUILD)/pg -prune -o -type f -name '*.d' -print 2>/dev/null)
+
+.PHONY: all unit clean
+.SECONDARY:

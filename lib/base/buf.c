@@ -1,0 +1,231 @@
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bytes bytes_of(const void *data, size_t size)
+{
+	return (struct bytes){.data = data, .size = size};
+}
+
+struct bytes bytes_of_text(const char *text)
+{
+	return bytes_of(text, strlen(text));
+}
+
+struct bytes buf_bytes(const struct buf *buf)
+{
+	return bytes_of(buf->data, buf->size);
+}
+
+struct bytes bytes_slice(struct bytes whole, size_t offset, size_t size)
+{
+	assert(offset <= whole.size && size <= whole.size - offset);
+	return (struct bytes){.data = size == 0 ? NULL : whole.data + offset, .size = size};
+}
+
+bool bytes_equal(struct bytes a, struct bytes b)
+{
+	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+void buf_release(struct buf *buf)
+{
+	free(buf->data);
+	buf->data = NULL;
+	buf->size = 0;
+	buf->capacity = 0;
+}
+
+void buf_clear(struct buf *buf)
+{
+	buf->size = 0;
+}
+
+void buf_move(struct buf *target, struct buf *source)
+{
+	buf_release(target);
+	*target = *source;
+	source->data = NULL;
+	source->size = 0;
+	source->capacity = 0;
+}
+
+bool buf_allocate(struct buf *buf, size_t capacity, struct error *err)
+{
+	if (capacity > buf->size_max)
+		return fail(err, ERROR_CORRUPT, "%zu bytes are more than the limit of %zu", capacity, buf->size_max);
+	if (capacity <= buf->capacity)
+		return true;
+
+	uint8_t *data = realloc(buf->data, capacity);
+	if (data == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory: could not allocate %zu bytes", capacity);
+	buf->data = data;
+	buf->capacity = capacity;
+	return true;
+}
+
+bool buf_reserve(struct buf *buf, size_t extra, struct error *err)
+{
+	if (extra <= buf->capacity - buf->size)
+		return true;
+	if (extra > buf->size_max - buf->size)
+		return fail(err, ERROR_CORRUPT, "%zu bytes and %zu more are beyond the limit of %zu", buf->size, extra,
+			    buf->size_max);
+
+	size_t needed = buf->size + extra;
+	size_t doubled = buf->capacity > buf->size_max / 2 ? buf->size_max : buf->capacity * 2;
+	size_t smallest = buf->size_max < 256 ? buf->size_max : 256;
+	size_t capacity = needed > doubled ? needed : doubled;
+	return buf_allocate(buf, capacity > smallest ? capacity : smallest, err);
+}
+
+bool buf_append(struct buf *buf, struct bytes more, struct error *err)
+{
+	if (more.size == 0)
+		return true;
+	TRY(buf_reserve(buf, more.size, err));
+	memcpy(buf->data + buf->size, more.data, more.size);
+	buf->size += more.size;
+	return true;
+}
+
+bool buf_append_text(struct buf *buf, const char *text, struct error *err)
+{
+	return buf_append(buf, bytes_of_text(text), err);
+}
+
+bool buf_format(struct buf *buf, struct error *err, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	int length = vsnprintf(NULL, 0, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return fail(err, ERROR_SYSTEM, "could not format a text");
+
+	TRY(buf_reserve(buf, (size_t) length + 1, err)); /* vsnprintf writes a zero, which is not counted */
+	va_start(arguments, format);
+	(void) vsnprintf((char *) buf->data + buf->size, (size_t) length + 1, format, arguments);
+	va_end(arguments);
+	buf->size += (size_t) length;
+	return true;
+}
+
+bool buf_text(struct buf *buf, const char **text, struct error *err)
+{
+	TRY(buf_reserve(buf, 1, err));
+	buf->data[buf->size] = '\0';
+	*text = (const char *) buf->data;
+	return true;
+}
+
+bool buf_put_u8(struct buf *buf, uint8_t value, struct error *err)
+{
+	return buf_append(buf, bytes_of(&value, 1), err);
+}
+
+bool buf_put_u16(struct buf *buf, uint16_t value, struct error *err)
+{
+	uint8_t bytes[2];
+
+	store_u16(bytes, value);
+	return buf_append(buf, bytes_of(bytes, sizeof(bytes)), err);
+}
+
+bool buf_put_u32(struct buf *buf, uint32_t value, struct error *err)
+{
+	uint8_t bytes[4];
+
+	store_u32(bytes, value);
+	return buf_append(buf, bytes_of(bytes, sizeof(bytes)), err);
+}
+
+bool buf_put_u64(struct buf *buf, uint64_t value, struct error *err)
+{
+	uint8_t bytes[8];
+
+	store_u64(bytes, value);
+	return buf_append(buf, bytes_of(bytes, sizeof(bytes)), err);
+}
+
+uint16_t load_u16(const uint8_t *from)
+{
+	return (uint16_t) (from[0] | from[1] << 8);
+}
+
+uint32_t load_u32(const uint8_t *from)
+{
+	return (uint32_t) from[0] | (uint32_t) from[1] << 8 | (uint32_t) from[2] << 16 | (uint32_t) from[3] << 24;
+}
+
+uint64_t load_u64(const uint8_t *from)
+{
+	return load_u32(from) | (uint64_t) load_u32(from + 4) << 32;
+}
+
+void store_u16(uint8_t *to, uint16_t value)
+{
+	to[0] = (uint8_t) value;
+	to[1] = (uint8_t) (value >> 8);
+}
+
+void store_u32(uint8_t *to, uint32_t value)
+{
+	store_u16(to, (uint16_t) value);
+	store_u16(to + 2, (uint16_t) (value >> 16));
+}
+
+void store_u64(uint8_t *to, uint64_t value)
+{
+	store_u32(to, (uint32_t) value);
+	store_u32(to + 4, (uint32_t) (value >> 32));
+}
+
+struct reader reader_init(struct bytes bytes)
+{
+	return (struct reader){.rest = bytes, .bad = false};
+}
+
+struct bytes reader_bytes(struct reader *reader, size_t size)
+{
+	if (reader->bad || size > reader->rest.size) {
+		reader->bad = true;
+		return (struct bytes){.data = NULL, .size = 0};
+	}
+
+	struct bytes taken = {.data = reader->rest.data, .size = size};
+	if (size > 0)
+		reader->rest.data += size;
+	reader->rest.size -= size;
+	return taken;
+}
+
+uint8_t reader_u8(struct reader *reader)
+{
+	struct bytes taken = reader_bytes(reader, 1);
+	return reader->bad ? 0 : taken.data[0];
+}
+
+uint16_t reader_u16(struct reader *reader)
+{
+	struct bytes taken = reader_bytes(reader, 2);
+	return reader->bad ? 0 : load_u16(taken.data);
+}
+
+uint32_t reader_u32(struct reader *reader)
+{
+	struct bytes taken = reader_bytes(reader, 4);
+	return reader->bad ? 0 : load_u32(taken.data);
+}
+
+uint64_t reader_u64(struct reader *reader)
+{
+	struct bytes taken = reader_bytes(reader, 8);
+	return reader->bad ? 0 : load_u64(taken.data);
+}

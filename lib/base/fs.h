@@ -1,0 +1,61 @@
+/* The only place that opens, syncs, renames and removes files. Every function names the path in its error.
+ *
+ * Durable means: survives a power cut after the function has returned true. The order is always
+ * write, fsync(file), publish without replacing, fsync(directory).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+#define FD_CLEANUP __attribute__((cleanup(fd_close)))
+void fd_close(int *fd); /* for read-only descriptors: the result of close does not matter there */
+
+/* Joins with one '/' between; SYSTEM when the result is longer than PATH_MAX. `path` holds PATH_MAX bytes. */
+bool path_join(char *path, const char *directory, const char *name, struct error *err) MUST_CHECK;
+
+/* Appends the whole file to `content` (bounded by its size_max). NOT_FOUND when there is none. */
+bool fs_read_file(const char *path, struct buf *content, struct error *err) MUST_CHECK;
+/* Appends at most `size` bytes from `offset`; fewer at the end of the file. Total size in *file_size unless NULL. */
+bool fs_read_range(const char *path, uint64_t offset, size_t size, struct buf *content, uint64_t *file_size,
+		   struct error *err) MUST_CHECK;
+
+bool fd_write_all(int fd, struct bytes content, const char *path, struct error *err) MUST_CHECK;
+bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err) MUST_CHECK;
+/* fsync, then close; both results count. *fd is -1 afterwards. */
+bool fd_sync_close(int *fd, const char *path, struct error *err) MUST_CHECK;
+
+/* Durably creates `path` with `content` (mode 0600) through a temporary file in `temp_directory`, which must be on the
+ * same file system. Replaces nothing: EXISTS when the name is taken. Uses renameat2(RENAME_NOREPLACE), else link(2);
+ * a file system with neither is refused by name (USAGE). A killed process leaves only the temporary file. */
+bool fs_publish(const char *temp_directory, const char *path, struct bytes content, struct error *err) MUST_CHECK;
+
+/* Writes `path` whole, replacing what was there, by temporary file and rename in the same directory; durable.
+ * For local state and files of a directory being restored, never for a repository. */
+bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
+/* Puts `path` in place whole by "<path>.tmp" and rename, replacing what was there; not synced. For a file that is
+ * asked for again after a crash: a segment handed to recovery. */
+bool fs_place_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
+/* Creates `path` (O_EXCL, `mode`) with `content`, durably. EXISTS when there is one. For key files. */
+bool fs_create_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
+
+/* Opens a new file for writing below an existing directory: O_CREAT | O_EXCL | O_NOFOLLOW. -1 and *err on failure. */
+int fs_open_new(const char *path, mode_t mode, struct error *err);
+
+/* mkdir -p below an existing `root`: every directory newly made (mode 0700) is synced into its parent. */
+bool fs_make_directories(const char *root, const char *relative, struct error *err) MUST_CHECK;
+bool fs_sync_file(const char *path, struct error *err) MUST_CHECK; /* also for directories */
+bool fs_sync_parent(const char *path, struct error *err) MUST_CHECK;
+bool fs_sync_tree(const char *path, struct error *err) MUST_CHECK; /* every file and directory below, and itself */
+bool fs_rename(const char *source, const char *target, struct error *err) MUST_CHECK; /* replaces; not synced */
+bool fs_remove(const char *path, struct error *err) MUST_CHECK;			      /* NOT_FOUND when there is none */
+bool fs_exists(const char *path, bool *exists, struct error *err) MUST_CHECK;
+bool fs_directory_is_empty(const char *path, bool *is_empty, struct error *err) MUST_CHECK; /* NOT_FOUND */
+
+/* Calls visit for every name in the directory but . and .., in byte order. Stops at the first false. */
+typedef bool (*fs_visit)(void *context, const char *name, bool is_directory, struct error *err);
+bool fs_each(const char *path, fs_visit visit, void *context, struct error *err) MUST_CHECK;

@@ -1,0 +1,21 @@
+/* SHA-256, HMAC-SHA-256, HKDF-SHA-256 and the keyed content identity, all from OpenSSL; hexadecimal and base64 text. */
+#pragma once
+
+#include "base/buf.h"
+
+#define SHA256_SIZE 32
+#define GMAC_SIZE   16
+
+bool sha256(struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err) MUST_CHECK;
+/* HMAC-SHA-256 (RFC 2104). */
+bool hmac_sha256(struct bytes secret, struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err) MUST_CHECK;
+/* HKDF-SHA-256 (RFC 5869), extract and expand; `size` at most 255 * 32. */
+bool hkdf_sha256(struct bytes secret, struct bytes salt, struct bytes info, uint8_t *output, size_t size,
+		 struct error *err) MUST_CHECK;
+/* GMAC over AES-256 (NIST SP 800-38D) with an all-zero nonce: one message for each secret, no more. */
+bool gmac_aes256(const uint8_t secret[32], struct bytes content, uint8_t tag[GMAC_SIZE], struct error *err) MUST_CHECK;
+
+/* Lower-case hexadecimal with a terminating zero: `text` holds 2 * bytes.size + 1. */
+void hex_format(struct bytes bytes, char *text);
+/* Exactly `size` bytes from exactly 2 * size hexadecimal digits; false when it is anything else. */
+bool hex_parse(const char *text, uint8_t *bytes, size_t size);
