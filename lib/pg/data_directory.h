@@ -1,0 +1,11 @@
+/* Where a server's data directory is, told from the path of a WAL file in it: the working directory for "pg_wal/…" as
+ * PostgreSQL gives %p, another one for the absolute path of pg_rewind.
+ */
+#pragma once
+
+#include <limits.h>
+
+#include "base/error.h"
+
+/* `directory` holds PATH_MAX bytes. */
+bool data_directory_of(const char *wal_path, char *directory, struct error *err) MUST_CHECK;
