@@ -1,0 +1,120 @@
+#include "codec/schedule.h"
+
+#include <string.h>
+
+static const char info_header[] = "pitr header v0";
+static const char info_host_key_id[] = "pitr host key id";
+static const char info_content_hash[] = "pitr content hash v0";
+static const char info_content_id[] = "pitr content id v0";
+static const char info_meta[] = "pitr meta v0";
+static const char info_frame[] = "pitr frame v0";
+static const char info_secret_frame[] = "pitr frame v0 x25519";
+
+void schedule_init(struct schedule *schedule, const struct secrets *secrets, const uint8_t *repository_id)
+{
+	schedule->encrypted = secrets->encrypted;
+	if (secrets->encrypted) {
+		memcpy(schedule->root, secrets->host_key, SECRET_SIZE);
+		return;
+	}
+	memcpy(schedule->root, repository_id, REPOSITORY_ID_SIZE);
+	memcpy(schedule->root + REPOSITORY_ID_SIZE, repository_id, REPOSITORY_ID_SIZE);
+}
+
+void schedule_release(struct schedule *schedule)
+{
+	secret_wipe(schedule, sizeof(*schedule));
+}
+
+/* HKDF-SHA-256 of the root, without a salt when there is none. */
+static bool schedule_derive(const uint8_t root[SECRET_SIZE], struct bytes salt, const char *info,
+			    uint8_t key[SECRET_SIZE], struct error *err)
+{
+	return hkdf_sha256(bytes_of(root, SECRET_SIZE), salt, bytes_of_text(info), key, SECRET_SIZE, err);
+}
+
+bool schedule_host_key_id(const uint8_t host_key[SECRET_SIZE], uint8_t id[HOST_KEY_ID_SIZE], struct error *err)
+{
+	uint8_t derived[SECRET_SIZE];
+
+	TRY(schedule_derive(host_key, bytes_of_text(""), info_host_key_id, derived, err));
+	memcpy(id, derived, HOST_KEY_ID_SIZE);
+	return true;
+}
+
+bool schedule_header_tag(const struct schedule *schedule, struct bytes header, uint8_t tag[SHA256_SIZE],
+			 struct error *err)
+{
+	uint8_t key[SECRET_SIZE];
+	bool done;
+
+	if (!schedule->encrypted)
+		return sha256(header, tag, err);
+	TRY(schedule_derive(schedule->root, bytes_of_text(""), info_header, key, err));
+	done = hmac_sha256(bytes_of(key, sizeof(key)), header, tag, err);
+	secret_wipe(key, sizeof(key));
+	return done;
+}
+
+/* SHA-256 of repository id and name: what makes the content keys of two names unrelated. */
+static bool name_digest(const uint8_t *repository_id, const char *name, uint8_t digest[SHA256_SIZE], struct error *err)
+{
+	BUF(text, REPOSITORY_ID_SIZE + 4 * KiB);
+
+	TRY(buf_append(&text, bytes_of(repository_id, REPOSITORY_ID_SIZE), err));
+	TRY(buf_append_text(&text, name, err));
+	return sha256(buf_bytes(&text), digest, err);
+}
+
+/* GMAC is a universal hash plus a constant as long as its nonce is fixed; HMAC over it makes it a pseudo-random
+ * function (Carter and Wegman 1981), so that a name may be sealed more than once with different content, as happens
+ * when two servers push it. GMAC alone would give its secret away then (NIST SP 800-38D, appendix A). */
+bool schedule_content_id(const struct schedule *schedule, const uint8_t *repository_id, const char *name,
+			 struct bytes plain, uint8_t content_id[GMAC_SIZE], struct error *err)
+{
+	uint8_t salt[SHA256_SIZE], key[SECRET_SIZE], hash[GMAC_SIZE], digest[SHA256_SIZE];
+	bool done;
+
+	TRY(name_digest(repository_id, name, salt, err));
+	done = schedule_derive(schedule->root, bytes_of(salt, sizeof(salt)), info_content_hash, key, err) &&
+	       gmac_aes256(key, plain, hash, err) &&
+	       schedule_derive(schedule->root, bytes_of(salt, sizeof(salt)), info_content_id, key, err) &&
+	       hmac_sha256(bytes_of(key, sizeof(key)), bytes_of(hash, sizeof(hash)), digest, err);
+	if (done)
+		memcpy(content_id, digest, GMAC_SIZE);
+	secret_wipe(key, sizeof(key));
+	secret_wipe(hash, sizeof(hash));
+	return done;
+}
+
+bool schedule_meta_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],
+		       uint8_t key[SECRET_SIZE], struct error *err)
+{
+	return schedule_derive(schedule->root, bytes_of(header_digest, SHA256_SIZE), info_meta, key, err);
+}
+
+bool schedule_host_frame_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],
+			     uint8_t key[SECRET_SIZE], struct error *err)
+{
+	return schedule_derive(schedule->root, bytes_of(header_digest, SHA256_SIZE), info_frame, key, err);
+}
+
+/* The host key goes in beside the shared secret: whoever has only the stored objects must then break HKDF as well as
+ * X25519. The public half goes in because different public values can lead to one shared secret (RFC 7748, section
+ * 7); the ephemeral one is part of the header and so of its digest. */
+bool schedule_secret_frame_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],
+			       const uint8_t shared[SECRET_SIZE], const uint8_t recipient_public[SECRET_SIZE],
+			       uint8_t key[SECRET_SIZE], struct error *err)
+{
+	uint8_t secret[2 * SECRET_SIZE], info[sizeof(info_secret_frame) - 1 + SECRET_SIZE];
+	bool done;
+
+	memcpy(secret, shared, SECRET_SIZE);
+	memcpy(secret + SECRET_SIZE, schedule->root, SECRET_SIZE);
+	memcpy(info, info_secret_frame, sizeof(info_secret_frame) - 1);
+	memcpy(info + sizeof(info_secret_frame) - 1, recipient_public, SECRET_SIZE);
+	done = hkdf_sha256(bytes_of(secret, sizeof(secret)), bytes_of(header_digest, SHA256_SIZE),
+			   bytes_of(info, sizeof(info)), key, SECRET_SIZE, err);
+	secret_wipe(secret, sizeof(secret));
+	return done;
+}
