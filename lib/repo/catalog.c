@@ -1,0 +1,280 @@
+#include "repo/catalog.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "pg/wal_name.h"
+
+#define FACT_SIZE_MAX (4 * MiB)
+
+void backup_release(struct backup *backup)
+{
+	free(backup->tablespaces);
+	backup->tablespaces = NULL;
+	backup->tablespace_count = 0;
+}
+
+void catalog_release(struct catalog *catalog)
+{
+	for (int i = 0; i < catalog->count; i++)
+		backup_release(&catalog->backups[i]);
+	free(catalog->backups);
+	catalog->backups = NULL;
+	catalog->count = 0;
+}
+
+static bool put_lsn(json_t *json, const char *key, uint64_t lsn, struct error *err)
+{
+	char text[LSN_TEXT_SIZE];
+
+	lsn_format(lsn, text);
+	return json_put(json, key, json_string(text), err);
+}
+
+static bool put_tablespaces(json_t *json, const struct backup *backup, struct error *err)
+{
+	json_t *array = json_array();
+
+	TRY(json_put(json, "tablespaces", array, err));
+	for (int i = 0; i < backup->tablespace_count; i++) {
+		json_t *member = json_object();
+
+		TRY(json_add(array, member, err));
+		TRY(json_put(member, "oid", json_integer(backup->tablespaces[i].oid), err));
+		TRY(json_put(member, "path", json_string(backup->tablespaces[i].path), err));
+	}
+	return true;
+}
+
+bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
+{
+	TRY(json_put(json, "label", json_string(backup->label), err));
+	TRY(json_put(json, "kind", json_string("full"), err));
+	TRY(json_put(json, "name", json_string(backup->name), err));
+	TRY(json_put(json, "note", json_string(backup->note), err));
+	TRY(json_put(json, "host", json_string(backup->host), err));
+	TRY(json_put(json, "started_us", json_integer(backup->started_us), err));
+	TRY(json_put(json, "finished_us", json_integer(backup->finished_us), err));
+	TRY(put_lsn(json, "start_lsn", backup->start_lsn, err));
+	TRY(put_lsn(json, "stop_lsn", backup->stop_lsn, err));
+	TRY(json_put(json, "start_timeline", json_integer(backup->start_timeline), err));
+	TRY(json_put(json, "stop_timeline", json_integer(backup->stop_timeline), err));
+	TRY(json_put(json, "segment_size", json_integer(backup->segment_size), err));
+	TRY(json_put(json, "server_version", json_integer(backup->server_version), err));
+	TRY(json_put(json, "from_standby", json_boolean(backup->from_standby), err));
+	TRY(json_put(json, "database_bytes", json_integer((json_int_t) backup->database_bytes), err));
+	TRY(json_put(json, "stored_bytes", json_integer((json_int_t) backup->stored_bytes), err));
+	TRY(json_put(json, "files", json_integer((json_int_t) backup->file_count), err));
+	TRY(json_put(json, "checksum_failures", json_integer((json_int_t) backup->checksum_failures), err));
+	TRY(json_put(json, "manifest_parts", json_integer(backup->manifest_parts), err));
+	return put_tablespaces(json, backup, err);
+}
+
+static bool get_text(const json_t *json, const char *key, char *text, size_t size, struct error *err)
+{
+	const char *value;
+
+	TRY(json_get_text(json, key, &value, err));
+	if (strlen(value) >= size)
+		return fail(err, ERROR_CORRUPT, "\"%s\" is too long", key);
+	memcpy(text, value, strlen(value) + 1);
+	return true;
+}
+
+static bool get_lsn(const json_t *json, const char *key, uint64_t *lsn, struct error *err)
+{
+	const char *value;
+
+	TRY(json_get_text(json, key, &value, err));
+	return lsn_parse(value, lsn) ? true : fail(err, ERROR_CORRUPT, "\"%s\" is not an LSN", key);
+}
+
+static bool get_u32(const json_t *json, const char *key, uint32_t *number, struct error *err)
+{
+	int64_t value;
+
+	TRY(json_get_integer(json, key, 0, UINT32_MAX, &value, err));
+	*number = (uint32_t) value;
+	return true;
+}
+
+static bool get_u64(const json_t *json, const char *key, uint64_t *number, struct error *err)
+{
+	int64_t value;
+
+	TRY(json_get_integer(json, key, 0, INT64_MAX, &value, err));
+	*number = (uint64_t) value;
+	return true;
+}
+
+static bool get_tablespaces(const json_t *json, struct backup *backup, struct error *err)
+{
+	json_t *array;
+
+	TRY(json_get_array(json, "tablespaces", &array, err));
+	size_t count = json_array_size(array);
+	if (count > TABLESPACES_MAX)
+		return fail(err, ERROR_CORRUPT, "there are more than %d tablespaces", TABLESPACES_MAX);
+	backup->tablespaces = calloc(count + 1, sizeof(*backup->tablespaces));
+	if (backup->tablespaces == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		const json_t *member = json_array_get(array, i);
+		struct tablespace *tablespace = &backup->tablespaces[backup->tablespace_count++];
+
+		TRY(get_u32(member, "oid", &tablespace->oid, err));
+		TRY(get_text(member, "path", tablespace->path, sizeof(tablespace->path), err));
+	}
+	return true;
+}
+
+static bool backup_decode(const json_t *json, struct backup *backup, struct error *err)
+{
+	TRY(get_text(json, "label", backup->label, sizeof(backup->label), err));
+	TRY(get_text(json, "name", backup->name, sizeof(backup->name), err));
+	TRY(get_text(json, "note", backup->note, sizeof(backup->note), err));
+	TRY(get_text(json, "host", backup->host, sizeof(backup->host), err));
+	TRY(json_get_integer(json, "started_us", 0, INT64_MAX, &backup->started_us, err));
+	TRY(json_get_integer(json, "finished_us", 0, INT64_MAX, &backup->finished_us, err));
+	TRY(get_lsn(json, "start_lsn", &backup->start_lsn, err));
+	TRY(get_lsn(json, "stop_lsn", &backup->stop_lsn, err));
+	TRY(get_u32(json, "start_timeline", &backup->start_timeline, err));
+	TRY(get_u32(json, "stop_timeline", &backup->stop_timeline, err));
+	TRY(get_u32(json, "segment_size", &backup->segment_size, err));
+	if (!wal_segment_size_valid(backup->segment_size))
+		return fail(err, ERROR_CORRUPT, "\"segment_size\" is no segment size");
+	TRY(json_get_integer(json, "server_version", 0, INT32_MAX, &backup->server_version, err));
+	backup->from_standby = json_is_true(json_object_get(json, "from_standby"));
+	TRY(get_u64(json, "database_bytes", &backup->database_bytes, err));
+	TRY(get_u64(json, "stored_bytes", &backup->stored_bytes, err));
+	TRY(get_u64(json, "files", &backup->file_count, err));
+	TRY(get_u64(json, "checksum_failures", &backup->checksum_failures, err));
+	TRY(get_u32(json, "manifest_parts", &backup->manifest_parts, err));
+	return get_tablespaces(json, backup, err);
+}
+
+bool catalog_add(struct repo *repo, const struct backup *backup, struct error *err)
+{
+	json_t *json JSON_CLEANUP = json_object();
+	char key[LAYOUT_KEY_SIZE];
+	BUF(text, FACT_SIZE_MAX);
+
+	TRY(backup_encode(backup, json, err));
+	TRY(json_encode(json, &text, err));
+	layout_backup_complete(&repo->layout, backup->label, key);
+	return repo_put(repo, key, OBJECT_FACT, CLASS_HOST, bytes_of(NULL, 0), buf_bytes(&text), NULL, err);
+}
+
+static bool catalog_read_backup(struct repo *repo, const char *key, const char *label, struct backup *backup,
+				struct error *err)
+{
+	json_t *json JSON_CLEANUP = NULL;
+	BUF(text, FACT_SIZE_MAX);
+
+	TRY(repo_get(repo, key, OBJECT_FACT, &text, err));
+	TRY(json_decode(buf_bytes(&text), key, &json, err));
+	if (!backup_decode(json, backup, err))
+		return fail_in(err, "the object \"%s\"", key);
+	if (strcmp(backup->label, label) != 0)
+		return fail(err, ERROR_CORRUPT, "the object \"%s\" is about another backup", key);
+	return true;
+}
+
+struct reading {
+	struct repo *repo;
+	struct catalog *catalog;
+	int capacity;
+};
+
+static bool catalog_visit(void *context, const char *key, uint64_t size, struct error *err)
+{
+	struct reading *reading = context;
+	struct catalog *catalog = reading->catalog;
+	char label[BACKUP_LABEL_SIZE];
+
+	(void) size;
+	if (!layout_parse_backup_complete(&reading->repo->layout, key, label))
+		return true;
+	if (catalog->count == CATALOG_BACKUPS_MAX)
+		return fail(err, ERROR_CORRUPT, "the repository has more than %d backups", CATALOG_BACKUPS_MAX);
+	if (catalog->count == reading->capacity) {
+		int capacity = reading->capacity == 0 ? 16 : 2 * reading->capacity;
+		struct backup *grown = realloc(catalog->backups, (size_t) capacity * sizeof(*grown));
+
+		if (grown == NULL)
+			return fail(err, ERROR_SYSTEM, "out of memory");
+		catalog->backups = grown;
+		reading->capacity = capacity;
+	}
+
+	struct backup *backup = &catalog->backups[catalog->count];
+	memset(backup, 0, sizeof(*backup));
+	if (catalog_read_backup(reading->repo, key, label, backup, err)) {
+		catalog->count++;
+		return true;
+	}
+	backup_release(backup);
+	if (err->kind != ERROR_CORRUPT)
+		return false;
+	/* The others can still be restored, and whoever needs one now must not be kept from it. */
+	log_warning("the backup \"%s\" is left out: %s", label, err->text);
+	return true;
+}
+
+static int backup_order(const void *left, const void *right)
+{
+	const struct backup *a = left;
+	const struct backup *b = right;
+
+	if (a->start_timeline != b->start_timeline)
+		return a->start_timeline < b->start_timeline ? -1 : 1;
+	if (a->start_lsn != b->start_lsn)
+		return a->start_lsn < b->start_lsn ? -1 : 1;
+	return strcmp(a->label, b->label);
+}
+
+bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err)
+{
+	struct reading reading = {.repo = repo, .catalog = catalog};
+	char prefix[LAYOUT_KEY_SIZE];
+
+	memset(catalog, 0, sizeof(*catalog));
+	layout_backup_prefix(&repo->layout, prefix);
+	if (!storage_list(repo->storage, prefix, "", catalog_visit, &reading, err)) {
+		catalog_release(catalog);
+		return false;
+	}
+	if (catalog->count > 1)
+		qsort(catalog->backups, (size_t) catalog->count, sizeof(catalog->backups[0]), backup_order);
+	return true;
+}
+
+/* A label is long: its beginning, or its random part, will do when only one backup has it. */
+static bool label_matches(const char *label, const char *wanted)
+{
+	const char *random = strrchr(label, '-');
+
+	return strncmp(label, wanted, strlen(wanted)) == 0 || (random != NULL && strcmp(random + 1, wanted) == 0);
+}
+
+bool catalog_find(const struct catalog *catalog, const char *label, const struct backup **backup, struct error *err)
+{
+	*backup = NULL;
+	for (int i = 0; i < catalog->count; i++) {
+		if (!label_matches(catalog->backups[i].label, label))
+			continue;
+		if (*backup != NULL)
+			return fail(err, ERROR_USAGE, "\"%s\" is the beginning of several backups' labels: %s and %s",
+				    label, (*backup)->label, catalog->backups[i].label);
+		*backup = &catalog->backups[i];
+	}
+	if (*backup == NULL)
+		return fail(err, ERROR_USAGE, "there is no backup \"%s\"", label) ||
+		       fail_hint(err, "Run \"pitr-catalog list\" to see the labels.");
+	return true;
+}

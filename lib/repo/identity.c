@@ -1,0 +1,317 @@
+#include "repo/identity.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "repo/recovery_text.h"
+
+#define IDENTITY_SIZE_MAX (64 * KiB)
+#define SYSTEMS_MAX 64
+
+struct systems {
+	const struct layout *layout;
+	int count;
+	uint64_t identifiers[SYSTEMS_MAX];
+	char last[LAYOUT_KEY_SIZE];
+};
+
+/* Takes the first key of a listing and ends it. */
+static bool systems_take_first(void *context, const char *key, uint64_t size, struct error *err)
+{
+	struct systems *systems = context;
+
+	(void) size;
+	(void) snprintf(systems->last, sizeof(systems->last), "%s", key);
+	err->kind = ERROR_NONE;
+	return false;
+}
+
+/* The system identifiers stored under the cluster's name. A short listing for each, which jumps over its objects. */
+static bool systems_list(struct repo *repo, struct systems *systems, struct error *err)
+{
+	char prefix[LAYOUT_KEY_SIZE];
+	char after[LAYOUT_KEY_SIZE] = "";
+
+	layout_cluster_prefix(&repo->layout, prefix);
+	while (systems->count < SYSTEMS_MAX) {
+		char key[LAYOUT_KEY_SIZE];
+		struct layout layout = repo->layout;
+
+		systems->last[0] = '\0';
+		TRY(storage_list(repo->storage, prefix, after, systems_take_first, systems, err));
+		if (systems->last[0] == '\0' ||
+		    sscanf(systems->last + strlen(prefix), "%" SCNu64 "/", &layout.system_identifier) != 1)
+			return true; /* what is no number sorts behind the numbers */
+		layout_identity(&layout, key);
+		systems->identifiers[systems->count++] = layout.system_identifier;
+		(void) snprintf(after, sizeof(after), "%s%" PRIu64 "0", prefix, layout.system_identifier);
+	}
+	return true;
+}
+
+static bool identity_not_initialised(struct repo *repo, struct error *err)
+{
+	(void) fail(err, ERROR_USAGE, "the repository \"%s\" is not initialised for the cluster \"%s\"",
+		    storage_url(repo->storage), repo->layout.cluster);
+	return fail_hint(err,
+			 "Check repo and cluster (is it mounted? the right bucket?); for a new repository run: "
+			 "pitr-catalog init");
+}
+
+/* Says whose the repository is when it does not know our system identifier. */
+static bool identity_of_another(struct repo *repo, uint64_t system_identifier, struct error *err)
+{
+	struct systems systems = {.layout = &repo->layout};
+
+	TRY(systems_list(repo, &systems, err));
+	if (systems.count == 0)
+		return identity_not_initialised(repo, err);
+	(void) fail(err, ERROR_USAGE,
+		    "the cluster \"%s\" of the repository \"%s\" has the system identifier %" PRIu64 ", but this server "
+		    "has %" PRIu64,
+		    repo->layout.cluster, storage_url(repo->storage), systems.identifiers[0], system_identifier);
+	return fail_hint(err, "Another server keeps its backups there. Give this one a cluster name of its own, with "
+			      "--cluster and pitr-catalog init.");
+}
+
+static bool identity_only_system(struct repo *repo, uint64_t *system_identifier, struct error *err)
+{
+	struct systems systems = {.layout = &repo->layout};
+
+	TRY(systems_list(repo, &systems, err));
+	if (systems.count == 0)
+		return identity_not_initialised(repo, err);
+	if (systems.count > 1)
+		return fail(err, ERROR_USAGE, "the cluster \"%s\" has several system identifiers: %" PRIu64 ", %" PRIu64
+			    "%s", repo->layout.cluster, systems.identifiers[0], systems.identifiers[1],
+			    systems.count > 2 ? " and more" : "");
+	*system_identifier = systems.identifiers[0];
+	return true;
+}
+
+/* Opens an object that says itself which repository it is of. */
+static bool identity_get(struct repo *repo, const char *key, enum object_kind kind, json_t **json, struct error *err)
+{
+	struct object_identity identity = {.key = key, .kind = kind};
+	struct object_header header OBJECT_HEADER_CLEANUP = {0};
+	BUF(object, 2 * IDENTITY_SIZE_MAX);
+	BUF(plain, IDENTITY_SIZE_MAX);
+	uint64_t whole_size;
+	size_t header_need;
+
+	if (kind == OBJECT_IDENTITY)
+		identity.system_identifier = repo->layout.system_identifier;
+	memcpy(identity.repository_id, repo->id, sizeof(identity.repository_id));
+	TRY(storage_get(repo->storage, key, &object, err));
+	TRY(object_open_header(repo->secrets, &identity, buf_bytes(&object), &header, &whole_size, &header_need, err));
+	memcpy(repo->id, header.repository_id, sizeof(repo->id));
+	TRY(object_open(repo->secrets, &identity, buf_bytes(&object), &plain, err));
+	return json_decode(buf_bytes(&plain), key, json, err);
+}
+
+static bool identity_take_epoch(struct repo *repo, const json_t *json, struct error *err)
+{
+	const char *public;
+	int64_t epoch;
+
+	TRY(json_get_integer(json, "epoch", 1, UINT32_MAX, &epoch, err));
+	TRY(json_get_text(json, "public", &public, err));
+	if (!hex_parse(public, repo->secrets->repository_public, SECRET_SIZE))
+		return fail(err, ERROR_CORRUPT, "\"public\" is not a public key");
+	repo->secrets->epoch = (uint32_t) epoch;
+	return true;
+}
+
+/* A new epoch is one more object; the newest is found by asking for the next until there is none. */
+static bool identity_follow_epochs(struct repo *repo, struct error *err)
+{
+	for (int steps = 0; steps < EPOCHS_MAX; steps++) {
+		json_t *json JSON_CLEANUP = NULL;
+		char key[LAYOUT_KEY_SIZE];
+
+		layout_epoch(&repo->layout, repo->secrets->epoch + 1, key);
+		if (!identity_get(repo, key, OBJECT_EPOCH, &json, err))
+			return err->kind == ERROR_NOT_FOUND;
+		if (!identity_take_epoch(repo, json, err))
+			return fail_in(err, "%s", key);
+	}
+	return fail(err, ERROR_CORRUPT, "the repository has more than %d key epochs", EPOCHS_MAX);
+}
+
+bool identity_read(struct repo *repo, uint64_t system_identifier, struct error *err)
+{
+	json_t *json JSON_CLEANUP = NULL;
+	char key[LAYOUT_KEY_SIZE];
+	uint64_t asked = system_identifier;
+
+	if (system_identifier == 0)
+		TRY(identity_only_system(repo, &system_identifier, err));
+	repo->layout.system_identifier = system_identifier;
+	layout_identity(&repo->layout, key);
+	if (!identity_get(repo, key, OBJECT_IDENTITY, &json, err)) {
+		if (err->kind != ERROR_NOT_FOUND)
+			return false;
+		return asked == 0 ? identity_not_initialised(repo, err)
+				  : identity_of_another(repo, system_identifier, err);
+	}
+	if (!repo->secrets->encrypted)
+		return true;
+	if (!identity_take_epoch(repo, json, err))
+		return fail_in(err, "%s", key);
+	return identity_follow_epochs(repo, err);
+}
+
+/* Writes, writes again, reads, lists and removes an object: proof of what the store does, and we may do. */
+static bool identity_prove_canary(struct repo *repo, const char *key, struct bytes content, struct error *err)
+{
+	BUF(back, 4 * KiB);
+
+	TRY(storage_put(repo->storage, key, content, err));
+	if (storage_put(repo->storage, key, bytes_of_text("a second canary"), err))
+		return fail(err, ERROR_USAGE, "\"%s\" replaced an object that was to be created only",
+			    storage_url(repo->storage)) ||
+		       fail_hint(err, "The store must honour create-only writes (If-None-Match: *); without, two servers "
+				      "could overwrite each other's WAL. See s3-create-only in pitr.conf.");
+	if (err->kind != ERROR_EXISTS)
+		return false;
+	TRY(storage_get(repo->storage, key, &back, err));
+	if (!bytes_equal(buf_bytes(&back), content))
+		return fail(err, ERROR_CORRUPT, "\"%s\" gave back other bytes than were stored",
+			    storage_url(repo->storage));
+
+	struct systems seen = {.layout = &repo->layout};
+	TRY(storage_list(repo->storage, key, "", systems_take_first, &seen, err));
+	if (strcmp(seen.last, key) != 0)
+		return fail(err, ERROR_CORRUPT, "\"%s\" does not list an object that was just stored",
+			    storage_url(repo->storage));
+	return true;
+}
+
+static bool identity_canary(struct repo *repo, struct error *err)
+{
+	char key[LAYOUT_KEY_SIZE];
+	uint8_t id[8];
+
+	TRY(random_bytes(id, sizeof(id), err));
+	layout_canary(&repo->layout, id, key);
+	if (!identity_prove_canary(repo, key, bytes_of_text("pitr canary\n"), err))
+		return fail_in(err, "the repository is not fit for use");
+	if (!storage_remove(repo->storage, key, err) && err->kind != ERROR_DENIED)
+		return false;
+	return true; /* credentials that cannot remove are welcome: the canary stays */
+}
+
+static bool identity_put_json(struct repo *repo, const char *key, enum object_kind kind, const json_t *json,
+			      struct error *err)
+{
+	BUF(text, IDENTITY_SIZE_MAX);
+
+	TRY(json_encode(json, &text, err));
+	return repo_put(repo, key, kind, CLASS_HOST, bytes_of(NULL, 0), buf_bytes(&text), NULL, err);
+}
+
+static bool identity_put_time(json_t *json, struct error *err)
+{
+	char created[CLOCK_TEXT_SIZE];
+
+	time_format_utc(clock_now_us(), created);
+	return json_put(json, "created", json_string(created), err);
+}
+
+static bool identity_put_epoch_members(const struct repo *repo, json_t *json, struct error *err)
+{
+	char public[2 * SECRET_SIZE + 1];
+
+	hex_format(bytes_of(repo->secrets->repository_public, SECRET_SIZE), public);
+	TRY(json_put(json, "epoch", json_integer(repo->secrets->epoch), err));
+	return json_put(json, "public", json_string(public), err);
+}
+
+/* Seals a new repository key to our own key file and publishes its public half, as `epoch`. EXISTS when an
+ * interrupted init has left that epoch behind. */
+static bool identity_create_epoch(struct repo *repo, uint32_t epoch, struct error *err)
+{
+	json_t *json JSON_CLEANUP = json_object();
+	char key[LAYOUT_KEY_SIZE];
+	uint8_t secret[SECRET_SIZE];
+
+	repo->secrets->epoch = epoch;
+	TRY(x25519_generate(secret, repo->secrets->repository_public, err));
+	layout_recipient(&repo->layout, epoch, repo->secrets->recipient_id, key);
+	struct object_identity identity = {.key = key, .kind = OBJECT_RECIPIENT};
+	memcpy(identity.repository_id, repo->id, sizeof(identity.repository_id));
+	BUF(object, object_size_max(SECRET_SIZE, 0, OBJECT_FRAME_LOG2_DEFAULT));
+	bool sealed = object_seal(repo->secrets, &identity, CLASS_SECRET,
+				  (struct compression) {.codec = CODEC_NONE}, OBJECT_FRAME_LOG2_DEFAULT,
+				  bytes_of(NULL, 0), bytes_of(secret, SECRET_SIZE), &object, err);
+	secret_wipe(secret, sizeof(secret));
+	TRY(sealed);
+	TRY(storage_put(repo->storage, key, buf_bytes(&object), err));
+
+	layout_epoch(&repo->layout, epoch, key);
+	TRY(identity_put_epoch_members(repo, json, err));
+	TRY(identity_put_time(json, err));
+	return identity_put_json(repo, key, OBJECT_EPOCH, json, err);
+}
+
+static bool identity_create_first_epoch(struct repo *repo, struct error *err)
+{
+	for (uint32_t epoch = 1; epoch <= EPOCHS_MAX; epoch++) {
+		if (identity_create_epoch(repo, epoch, err))
+			return true;
+		if (err->kind != ERROR_EXISTS)
+			return false;
+	}
+	return fail(err, ERROR_EXISTS, "\"%s\" holds %d key epochs but no identity", storage_url(repo->storage),
+		    EPOCHS_MAX);
+}
+
+static bool identity_put(struct repo *repo, struct error *err)
+{
+	json_t *json JSON_CLEANUP = json_object();
+	char key[LAYOUT_KEY_SIZE];
+	char text[64];
+
+	TRY(json_put(json, "format", json_integer(OBJECT_VERSION), err));
+	hex_format(bytes_of(repo->id, sizeof(repo->id)), text);
+	TRY(json_put(json, "repository", json_string(text), err));
+	TRY(json_put(json, "cluster", json_string(repo->layout.cluster), err));
+	(void) snprintf(text, sizeof(text), "%" PRIu64, repo->layout.system_identifier);
+	TRY(json_put(json, "system_identifier", json_string(text), err));
+	TRY(identity_put_time(json, err));
+	TRY(json_put(json, "created_by", json_string("pitr " PITR_VERSION), err));
+	TRY(json_put(json, "host", json_string(repo->host), err));
+	if (repo->secrets->encrypted) {
+		hex_format(bytes_of(repo->secrets->host_key_id, HOST_KEY_ID_SIZE), text);
+		TRY(json_put(json, "host_key", json_string(text), err));
+		TRY(identity_put_epoch_members(repo, json, err));
+	}
+	layout_identity(&repo->layout, key);
+	return identity_put_json(repo, key, OBJECT_IDENTITY, json, err);
+}
+
+bool identity_create(struct repo *repo, uint64_t system_identifier, struct error *err)
+{
+	struct systems systems = {.layout = &repo->layout};
+
+	TRY(storage_create(repo->storage, err));
+	TRY(systems_list(repo, &systems, err));
+	for (int i = 0; i < systems.count; i++) {
+		if (systems.identifiers[i] != system_identifier)
+			return identity_of_another(repo, system_identifier, err);
+		return fail(err, ERROR_EXISTS, "the repository \"%s\" is initialised for the cluster \"%s\" already",
+			    storage_url(repo->storage), repo->layout.cluster);
+	}
+	repo->layout.system_identifier = system_identifier;
+	TRY(random_bytes(repo->id, sizeof(repo->id), err));
+	TRY(identity_canary(repo, err));
+	if (!storage_put(repo->storage, LAYOUT_RECOVERY, recovery_text(), err) && err->kind != ERROR_EXISTS)
+		return false;
+	if (repo->secrets->encrypted)
+		TRY(identity_create_first_epoch(repo, err));
+	return identity_put(repo, err);
+}

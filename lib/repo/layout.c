@@ -1,0 +1,219 @@
+#include "repo/layout.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/random.h"
+
+static bool name_is_valid(const char *name, size_t size_max)
+{
+	size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+
+	return length > 0 && length <= size_max && name[length] == '\0' && isalnum((unsigned char) name[0]);
+}
+
+bool layout_init(struct layout *layout, const char *cluster, struct error *err)
+{
+	memset(layout, 0, sizeof(*layout));
+	if (!name_is_valid(cluster, CLUSTER_NAME_MAX))
+		return fail(err, ERROR_USAGE, "\"%s\" is not a valid cluster name", cluster) ||
+		       fail_hint(err, "A name has letters, digits, \"_\" and \"-\", begins with a letter or a digit, and "
+				      "is at most 63 characters long.");
+	(void) snprintf(layout->cluster, sizeof(layout->cluster), "%s", cluster);
+	(void) snprintf(layout->branch, sizeof(layout->branch), "%s", LAYOUT_BRANCH_DEFAULT);
+	return true;
+}
+
+static void layout_format(char key[LAYOUT_KEY_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void layout_format(char key[LAYOUT_KEY_SIZE], const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	int length = vsnprintf(key, LAYOUT_KEY_SIZE, format, arguments);
+	va_end(arguments);
+	assert(length > 0 && length < LAYOUT_KEY_SIZE);
+}
+
+/* "<cluster>/<system identifier>/<branch>/" and what follows. */
+static void layout_format_branch(const struct layout *layout, char key[LAYOUT_KEY_SIZE], const char *rest)
+{
+	layout_format(key, "%s/%" PRIu64 "/%s/%s", layout->cluster, layout->system_identifier, layout->branch, rest);
+}
+
+void layout_cluster_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/", layout->cluster);
+}
+
+void layout_identity(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/%" PRIu64 "/identity", layout->cluster, layout->system_identifier);
+}
+
+void layout_epoch(const struct layout *layout, uint32_t epoch, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/key/%08" PRIx32 "/public", layout->cluster, epoch);
+}
+
+void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t id[8], char key[LAYOUT_KEY_SIZE])
+{
+	char text[17];
+
+	hex_format(bytes_of(id, 8), text);
+	layout_format(key, "%s/key/%08" PRIx32 "/recipient/%s", layout->cluster, epoch, text);
+}
+
+void layout_canary(const struct layout *layout, const uint8_t id[8], char key[LAYOUT_KEY_SIZE])
+{
+	char text[17];
+
+	hex_format(bytes_of(id, 8), text);
+	layout_format(key, "%s/canary/%s", layout->cluster, text);
+}
+
+void layout_wal(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+
+	if (name->kind == WAL_HISTORY)
+		(void) snprintf(rest, sizeof(rest), "history/%s", name->text);
+	else
+		(void) snprintf(rest, sizeof(rest), "wal/%08" PRIX32 "/%08" PRIX32 "/%s", name->timeline, name->log,
+				name->text);
+	layout_format_branch(layout, key, rest);
+}
+
+void layout_wal_prefix(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[32];
+
+	(void) snprintf(rest, sizeof(rest), "wal/%08" PRIX32 "/", timeline);
+	layout_format_branch(layout, key, rest);
+}
+
+void layout_wal_timelines_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, key, "wal/");
+}
+
+void layout_history_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, key, "history/");
+}
+
+void layout_pack_reference(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/pack/%s/%08" PRIx32, layout->branch, label, number);
+}
+
+void layout_pack(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+
+	(void) snprintf(rest, sizeof(rest), "pack/%s/%08" PRIx32, label, number);
+	layout_format_branch(layout, key, rest);
+}
+
+bool layout_pack_of_reference(const struct layout *layout, const char *reference, char key[LAYOUT_KEY_SIZE],
+			      struct error *err)
+{
+	char branch[BRANCH_NAME_MAX + 1];
+	char label[BACKUP_LABEL_SIZE];
+	char number[9];
+	int end = 0;
+
+	int fields = sscanf(reference, "%63[A-Za-z0-9_-]/pack/%47[A-Za-z0-9-]/%8[0-9a-f]%n", branch, label, number, &end);
+	if (fields != 3 || reference[end] != '\0' || strlen(number) != 8 || !name_is_valid(branch, BRANCH_NAME_MAX))
+		return fail(err, ERROR_CORRUPT, "\"%.100s\" does not name a pack", reference);
+	layout_format(key, "%s/%" PRIu64 "/%s", layout->cluster, layout->system_identifier, reference);
+	return true;
+}
+
+void layout_manifest(const struct layout *layout, const char *label, uint32_t part, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+
+	(void) snprintf(rest, sizeof(rest), "manifest/%s/%08" PRIx32, label, part);
+	layout_format_branch(layout, key, rest);
+}
+
+void layout_backup_complete(const struct layout *layout, const char *label, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+
+	(void) snprintf(rest, sizeof(rest), "backup/%s/complete", label);
+	layout_format_branch(layout, key, rest);
+}
+
+void layout_backup_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, key, "backup/");
+}
+
+/* What follows `prefix` in `key`; NULL when it does not begin so. */
+static const char *key_behind(const char *key, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(key, prefix, length) == 0 ? key + length : NULL;
+}
+
+bool layout_parse_identity(const struct layout *layout, const char *key, uint64_t *system_identifier)
+{
+	char prefix[LAYOUT_KEY_SIZE];
+	char *end;
+
+	layout_cluster_prefix(layout, prefix);
+	const char *rest = key_behind(key, prefix);
+	if (rest == NULL || *rest < '1' || *rest > '9')
+		return false;
+	*system_identifier = strtoull(rest, &end, 10);
+	return strcmp(end, "/identity") == 0;
+}
+
+bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_name *name)
+{
+	struct error ignored = {0};
+	char expected[LAYOUT_KEY_SIZE];
+	const char *base = strrchr(key, '/');
+
+	if (base == NULL || !wal_name_parse(base + 1, name, &ignored))
+		return false;
+	layout_wal(layout, name, expected);
+	return strcmp(key, expected) == 0;
+}
+
+bool layout_parse_backup_complete(const struct layout *layout, const char *key, char label[BACKUP_LABEL_SIZE])
+{
+	char prefix[LAYOUT_KEY_SIZE];
+
+	layout_backup_prefix(layout, prefix);
+	const char *rest = key_behind(key, prefix);
+	if (rest == NULL)
+		return false;
+	size_t length = strspn(rest, "0123456789ABCDEFabcdef-");
+	if (length == 0 || length >= BACKUP_LABEL_SIZE || strcmp(rest + length, "/complete") != 0)
+		return false;
+	memcpy(label, rest, length);
+	label[length] = '\0';
+	return true;
+}
+
+bool layout_new_label(uint32_t timeline, uint64_t start_lsn, char label[BACKUP_LABEL_SIZE], struct error *err)
+{
+	uint8_t random[4];
+	char text[9];
+
+	TRY(random_bytes(random, sizeof(random), err));
+	hex_format(bytes_of(random, sizeof(random)), text);
+	(void) snprintf(label, BACKUP_LABEL_SIZE, "%08" PRIX32 "-%016" PRIX64 "-%s", timeline, start_lsn, text);
+	return true;
+}

@@ -1,0 +1,59 @@
+/* What a base backup consists of: files, and the extents of packs their bytes lie in. Written and read in bounded
+ * parts, each an object of its own, so that a million files need no more memory than a few thousand.
+ * docs/format.md, "Manifest parts".
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "repo/repo.h"
+
+#define MANIFEST_PART_FILES_MAX 8192
+#define MANIFEST_PART_SIZE_MAX (16 * MiB)
+#define MANIFEST_PATH_MAX 1024
+
+/* A piece of a pack's plaintext. `pack` is a reference as in layout_pack_reference(): also another backup's. */
+struct extent {
+	char pack[96];
+	uint64_t offset;
+	uint64_t size;
+};
+
+enum manifest_root {
+	MANIFEST_DATA,          /* below the data directory; a tablespace's files below pg_tblspc/<oid>/ */
+	MANIFEST_INCLUDED,      /* taken with --include: an absolute path of the host without its leading slash */
+};
+
+enum manifest_type { MANIFEST_FILE, MANIFEST_DIRECTORY, MANIFEST_LINK };
+
+struct manifest_entry {
+	enum manifest_root root;
+	enum manifest_type type;
+	char path[MANIFEST_PATH_MAX];
+	char link[MANIFEST_PATH_MAX];   /* of a MANIFEST_LINK (only among the included) */
+	mode_t mode;                    /* permission bits */
+	uint64_t size;
+	int64_t modified_us;
+	int extent_count;
+	struct extent *extents;         /* owned by whoever made the entry; in visit: borrowed */
+};
+
+struct manifest_writer;
+/* Parts go to the repository as they fill up. */
+bool manifest_writer_open(struct repo *repo, const char *label, struct manifest_writer **writer,
+			  struct error *err) MUST_CHECK;
+bool manifest_writer_add(struct manifest_writer *writer, const struct manifest_entry *entry,
+			 struct error *err) MUST_CHECK;
+/* Stores the last part and says how many there are. */
+bool manifest_writer_finish(struct manifest_writer *writer, uint32_t *parts, uint64_t *stored_size,
+			    struct error *err) MUST_CHECK;
+void manifest_writer_close(struct manifest_writer *writer); /* in every case; NULL is fine */
+
+/* Visits the entries of every part in order. Paths are checked: relative, no "..", no empty part. CORRUPT otherwise. */
+typedef bool (*manifest_visit)(void *context, const struct manifest_entry *entry, struct error *err);
+bool manifest_each(struct repo *repo, const char *label, uint32_t parts, manifest_visit visit, void *context,
+		   struct error *err) MUST_CHECK;
+/* Visits every pack that a part refers to (a pack may come up once for each part). */
+typedef bool (*manifest_visit_pack)(void *context, const char *reference, struct error *err);
+bool manifest_each_pack(struct repo *repo, const char *label, uint32_t parts, manifest_visit_pack visit, void *context,
+			struct error *err) MUST_CHECK;

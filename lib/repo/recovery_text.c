@@ -1,0 +1,46 @@
+#include "repo/recovery_text.h"
+
+static const char text[] =
+	"This is a pitr repository: base backups and write-ahead log (WAL) of a PostgreSQL cluster.\n"
+	"\n"
+	"HOW TO RESTORE\n"
+	"\n"
+	"With the pitr programs, as the user that runs PostgreSQL, into an empty directory:\n"
+	"\n"
+	"    pitr-catalog --repo=THIS list                          which backups there are\n"
+	"    pitr-catalog --repo=THIS window                        from when to when can be restored\n"
+	"    pitr-restore --repo=THIS -D /new/directory             the latest state\n"
+	"    pitr-restore --repo=THIS -D /new/directory --target-time '2024-01-15 14:30'\n"
+	"\n"
+	"THIS is the directory or s3://bucket/prefix in which you found this text. When the repository is\n"
+	"encrypted, add --key-file=FILE with the secret key file (not the one that ends in .host). Without\n"
+	"that file nobody can read WAL and data. When it is of another cluster than \"main\", add --cluster=NAME:\n"
+	"the name is the first part of the objects' names. Then start the server with pg_ctl -D /new/directory\n"
+	"start; it must be of the same major version as the one that was backed up (pitr-catalog list says which).\n"
+	"\n"
+	"WITHOUT THE PROGRAMS\n"
+	"\n"
+	"Every object has the same format: a header that begins with the bytes \"pitr\", then frames that are\n"
+	"compressed (lz4, zstd or not at all) and, where a key is used, sealed with AES-256-GCM. docs/format.md of\n"
+	"the pitr source describes every byte, well enough to write a reader from; t/format/pitr_format.py of the\n"
+	"source is one, in Python with the packages cryptography and lz4.\n"
+	"\n"
+	"    CLUSTER/SYSTEM/identity                                who this repository belongs to\n"
+	"    CLUSTER/SYSTEM/BRANCH/wal/TIMELINE/LOG/SEGMENT         WAL segments, each one object\n"
+	"    CLUSTER/SYSTEM/BRANCH/history/TIMELINE.history         timeline histories\n"
+	"    CLUSTER/SYSTEM/BRANCH/backup/LABEL/complete            JSON: a finished base backup\n"
+	"    CLUSTER/SYSTEM/BRANCH/manifest/LABEL/PART              JSON: its files, and where in packs they lie\n"
+	"    CLUSTER/SYSTEM/BRANCH/pack/LABEL/NUMBER                the contents of files, one behind the other\n"
+	"    CLUSTER/key/EPOCH/...                                  the repository's keys, sealed to recipients\n"
+	"\n"
+	"Steps: open the manifest parts of a backup; write each file from its extents (pack, offset, size); write\n"
+	"global/pg_control last; keep backup_label; put a file recovery.signal into the directory and set\n"
+	"restore_command and a recovery target in postgresql.auto.conf; start the server. Never start it without\n"
+	"backup_label: it would open with damaged data and not notice.\n"
+	"\n"
+	"Nothing here is ever overwritten. Do not edit, rename or remove objects by hand.\n";
+
+struct bytes recovery_text(void)
+{
+	return bytes_of(text, sizeof(text) - 1);
+}

@@ -1,0 +1,243 @@
+#include "repo/repo.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "repo/identity.h"
+
+static struct object_identity repo_object(const struct repo *repo, const char *key, enum object_kind kind)
+{
+	struct object_identity identity = {.key = key, .kind = kind};
+
+	/* Key objects belong to every system of a cluster. */
+	if (kind != OBJECT_EPOCH && kind != OBJECT_RECIPIENT)
+		identity.system_identifier = repo->layout.system_identifier;
+	memcpy(identity.repository_id, repo->id, sizeof(identity.repository_id));
+	return identity;
+}
+
+static bool repo_open_storage(struct repo *repo, const struct options *options, struct error *err)
+{
+	char sender[sizeof(repo->host) + 16];
+	struct storage_settings settings = {
+		.url = options->repo,
+		.retry_for_ms = options->retry_for,
+		.s3_endpoint = options->s3_endpoint,
+		.s3_region = options->s3_region,
+		.s3_addressing = options->s3_addressing,
+		.s3_ca_file = options->s3_ca_file,
+		.s3_storage_class = options->s3_storage_class,
+		.s3_sse = options->s3_sse,
+		.s3_kms_key_id = options->s3_kms_key_id,
+		.s3_create_only = options->s3_create_only,
+		.sender = sender,
+	};
+
+	(void) snprintf(sender, sizeof(sender), "%s-%ld", repo->host, (long) getpid());
+	return storage_open(&settings, &repo->storage, err);
+}
+
+/* Everything that needs no answer from the repository. */
+static bool repo_prepare(struct repo *repo, const struct options *options, struct error *err)
+{
+	if (options->repo == NULL)
+		return fail(err, ERROR_USAGE, "no repository is set") ||
+		       fail_hint(err, "Set \"repo = /var/backups/pitr\" (or s3://bucket/prefix) in /etc/pitr/pitr.conf, "
+				      "or use --repo.");
+	if (gethostname(repo->host, sizeof(repo->host) - 1) != 0)
+		return fail_errno(err, "could not get the name of this host");
+	TRY(layout_init(&repo->layout, options->cluster, err));
+	TRY(compression_parse(options->compress, &repo->compression, err));
+	TRY(secrets_open(options->key_file, &repo->secrets, err));
+	return repo_open_storage(repo, options, err);
+}
+
+static bool repo_new(const struct options *options, struct repo **repo, struct error *err)
+{
+	struct repo *made = calloc(1, sizeof(*made));
+
+	if (made == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	(void) pthread_mutex_init(&made->unlocking, NULL);
+	if (!repo_prepare(made, options, err)) {
+		repo_close(made);
+		return false;
+	}
+	*repo = made;
+	return true;
+}
+
+void repo_close(struct repo *repo)
+{
+	if (repo == NULL)
+		return;
+	storage_close(repo->storage);
+	secrets_close(repo->secrets);
+	(void) pthread_mutex_destroy(&repo->unlocking);
+	free(repo);
+}
+
+void repo_cleanup(struct repo **repo)
+{
+	repo_close(*repo);
+	*repo = NULL;
+}
+
+bool repo_open(const struct options *options, uint64_t system_identifier, struct repo **repo, struct error *err)
+{
+	struct repo *made REPO_CLEANUP = NULL;
+
+	TRY(repo_new(options, &made, err));
+	TRY(identity_read(made, system_identifier, err));
+	*repo = made;
+	made = NULL;
+	return true;
+}
+
+bool repo_create(const struct options *options, uint64_t system_identifier, struct repo **repo, struct error *err)
+{
+	struct repo *made REPO_CLEANUP = NULL;
+
+	TRY(repo_new(options, &made, err));
+	TRY(identity_create(made, system_identifier, err));
+	*repo = made;
+	made = NULL;
+	return true;
+}
+
+bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
+	      struct bytes plain, uint64_t *stored_size, struct error *err)
+{
+	struct object_identity identity = repo_object(repo, key, kind);
+	BUF(object, object_size_max(plain.size, meta.size, OBJECT_FRAME_LOG2_DEFAULT));
+
+	TRY(object_seal(repo->secrets, &identity, class, repo->compression, OBJECT_FRAME_LOG2_DEFAULT, meta, plain,
+			&object, err));
+	if (stored_size != NULL)
+		*stored_size = object.size;
+	return storage_put(repo->storage, key, buf_bytes(&object), err);
+}
+
+/* Fetches the secret half of an epoch's repository key, which is sealed to us, unless it was fetched before. */
+static bool repo_unlock_held(struct repo *repo, uint32_t epoch, struct error *err)
+{
+	char key[LAYOUT_KEY_SIZE];
+	BUF(object, 64 * KiB);
+	BUF(secret, SECRET_SIZE);
+
+	if (secrets_epoch(repo->secrets, epoch) != NULL)
+		return true;
+	if (!repo->secrets->has_recipient_secret)
+		return fail(err, ERROR_DENIED, "the key file \"%s\" is a host key: it cannot read WAL and packs",
+			    repo->secrets->key_file) ||
+		       fail_hint(err, "Set key-file to the secret key file that \"pitr-catalog keygen\" wrote, without "
+				      ".host at its end.");
+	layout_recipient(&repo->layout, epoch, repo->secrets->recipient_id, key);
+	if (!storage_get(repo->storage, key, &object, err)) {
+		if (err->kind != ERROR_NOT_FOUND)
+			return false;
+		return fail(err, ERROR_DENIED,
+			    "the key in \"%s\" is not a recipient of key epoch %" PRIu32 " of this repository",
+			    repo->secrets->key_file, epoch);
+	}
+
+	struct object_identity identity = repo_object(repo, key, OBJECT_RECIPIENT);
+	TRY(object_open(repo->secrets, &identity, buf_bytes(&object), &secret, err));
+	bool added = secret.size == SECRET_SIZE ? secrets_add_epoch(repo->secrets, epoch, secret.data, err)
+						: fail(err, ERROR_CORRUPT, "\"%s\" does not hold a secret", key);
+	secret_wipe(secret.data, secret.size);
+	return added;
+}
+
+static bool repo_unlock(struct repo *repo, const struct object_header *header, struct error *err)
+{
+	if (!header->encrypted || header->class != CLASS_SECRET)
+		return true;
+	(void) pthread_mutex_lock(&repo->unlocking);
+	bool unlocked = repo_unlock_held(repo, header->epoch, err);
+	(void) pthread_mutex_unlock(&repo->unlocking);
+	return unlocked;
+}
+
+bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain, struct error *err)
+{
+	struct object_identity identity = repo_object(repo, key, kind);
+	struct object_header header OBJECT_HEADER_CLEANUP = {0};
+	BUF(object, object_size_max(plain->size_max, OBJECT_META_MAX, OBJECT_FRAME_LOG2_MIN));
+	uint64_t whole_size;
+	size_t header_need;
+
+	TRY(storage_get(repo->storage, key, &object, err));
+	TRY(object_open_header(repo->secrets, &identity, buf_bytes(&object), &header, &whole_size, &header_need, err));
+	TRY(repo_unlock(repo, &header, err));
+	return object_open(repo->secrets, &identity, buf_bytes(&object), plain, err);
+}
+
+/* Reads the beginning of an object until header and meta are there. */
+static bool repo_read_beginning(struct repo *repo, const char *key, enum object_kind kind,
+				struct object_header *header, struct buf *beginning, bool *is_whole, struct error *err)
+{
+	struct object_identity identity = repo_object(repo, key, kind);
+	uint64_t object_size;
+	uint64_t whole_size = 0;
+	size_t header_need = 0;
+
+	TRY(storage_get_range(repo->storage, key, 0, OBJECT_PEEK_SIZE, beginning, &object_size, err));
+	if (!object_open_header(repo->secrets, &identity, buf_bytes(beginning), header, &whole_size, &header_need,
+				err)) {
+		if (header_need <= beginning->size || header_need > OBJECT_HEADER_MAX)
+			return false;
+		TRY(storage_get_range(repo->storage, key, beginning->size, header_need - beginning->size, beginning,
+				      &object_size, err));
+		TRY(object_open_header(repo->secrets, &identity, buf_bytes(beginning), header, &whole_size,
+				       &header_need, err));
+	}
+	*is_whole = object_size == whole_size;
+
+	size_t needed = header->header_size + header->meta_size;
+	if (needed <= beginning->size)
+		return true;
+	return storage_get_range(repo->storage, key, beginning->size, needed - beginning->size, beginning,
+				 &object_size, err);
+}
+
+bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,
+	       struct buf *meta, struct error *err)
+{
+	BUF(beginning, OBJECT_HEADER_MAX + OBJECT_META_MAX + OBJECT_PEEK_SIZE);
+	bool is_whole;
+
+	TRY(repo_read_beginning(repo, key, kind, header, &beginning, &is_whole, err));
+	if (!is_whole)
+		return fail(err, ERROR_CORRUPT, "the object \"%s\" is not as long as its header says", key);
+	if (meta == NULL || header->meta_size == 0)
+		return true;
+	return object_open_meta(repo->secrets, header, buf_bytes(&beginning), meta, err);
+}
+
+bool repo_have(struct repo *repo, const char *key, enum object_kind kind, bool *have, struct error *err)
+{
+	struct object_header header OBJECT_HEADER_CLEANUP = {0};
+
+	*have = repo_peek(repo, key, kind, &header, NULL, err);
+	return *have || err->kind == ERROR_NOT_FOUND;
+}
+
+bool repo_same(struct repo *repo, const char *key, enum object_kind kind, struct bytes plain, bool *same,
+	       struct buf *meta, struct error *err)
+{
+	struct object_identity identity = repo_object(repo, key, kind);
+	struct object_header header OBJECT_HEADER_CLEANUP = {0};
+	uint8_t content_id[GMAC_SIZE];
+
+	TRY(repo_peek(repo, key, kind, &header, meta, err));
+	TRY(object_content_id(repo->secrets, &identity, plain, content_id, err));
+	*same = header.plain_size == plain.size && memcmp(header.content_id, content_id, GMAC_SIZE) == 0;
+	return true;
+}

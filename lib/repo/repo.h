@@ -1,0 +1,52 @@
+/* A repository, opened: storage, secrets and proven identity together. The only place where pg, codec and storage meet.
+ *
+ * Opening reads the identity object, so that afterwards "not found" means what it says: never is a missing
+ * mount, a wrong bucket or a wrong prefix taken for an empty archive. Only repo_create() makes a repository.
+ * All functions but open, create and close may be called from several threads.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "codec/codec.h"
+#include "config/options.h"
+#include "repo/layout.h"
+#include "storage/storage.h"
+
+struct repo {
+	struct storage *storage;
+	struct secrets *secrets;
+	struct layout layout;
+	uint8_t id[16];
+	struct compression compression;
+	char host[256];                 /* who writes, for the meta of objects */
+	pthread_mutex_t unlocking;      /* guards secrets->epochs */
+};
+
+/* Opens the repository of the settings for the cluster with this system identifier; 0: the only one under that
+ * cluster name. USAGE with the way out when it was never initialised, belongs to another cluster or wants (no) key;
+ * never NOT_FOUND. */
+bool repo_open(const struct options *options, uint64_t system_identifier, struct repo **repo,
+	       struct error *err) MUST_CHECK;
+/* pitr-catalog init: the root, RECOVERY, the first key epoch, the identity; proves write-once and the rights of
+ * the credentials with a canary first. EXISTS when there is an identity already. */
+bool repo_create(const struct options *options, uint64_t system_identifier, struct repo **repo,
+		 struct error *err) MUST_CHECK;
+void repo_close(struct repo *repo); /* NULL is fine */
+#define REPO_CLEANUP __attribute__((cleanup(repo_cleanup)))
+void repo_cleanup(struct repo **repo);
+
+/* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. */
+bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
+	      struct bytes plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
+/* Appends the opened object. NOT_FOUND only when the store answered. */
+bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain,
+	      struct error *err) MUST_CHECK;
+/* Reads header and meta only, in one request. The caller releases the header; `meta` may be NULL. */
+bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,
+	       struct buf *meta, struct error *err) MUST_CHECK;
+/* Is it there and whole by its size? (What can be told without its secret and without reading it.) */
+bool repo_have(struct repo *repo, const char *key, enum object_kind kind, bool *have, struct error *err) MUST_CHECK;
+/* Is `plain` what is stored under that name? Compares content identities; header and meta are handed on. */
+bool repo_same(struct repo *repo, const char *key, enum object_kind kind, struct bytes plain, bool *same,
+	       struct buf *meta, struct error *err) MUST_CHECK;

@@ -1,0 +1,58 @@
+/* What the summaries stored with the segments say about a stretch of WAL: its end, its commits, where a time lies in
+ * it, its restore points. Every summary of the stretch is read and authenticated, which proves that its segments are
+ * there. Knows nothing of backups or of what is to be restored.
+ */
+#pragma once
+
+#include "pg/wal_summary.h"
+#include "repo/wal_range.h"
+
+struct wal_commit {
+	uint64_t lsn;	   /* start of the record; 0: there is none */
+	uint32_t timeline; /* on which it was written */
+	uint32_t xid;
+	int64_t time_us;
+	bool is_abort;
+};
+
+struct wal_restore_point {
+	uint64_t lsn;
+	uint32_t timeline;
+	int64_t time_us;
+	char name[64];
+};
+
+#define WAL_SURVEY_POINTS_MAX 16
+
+/* A question to the summaries of a stretch of WAL, and the answer. Zero what is not asked. */
+struct wal_survey {
+	/* asked */
+	uint64_t first, last; /* segments, both there */
+	uint64_t from;	      /* replay begins here: stops and restore points before it do not count, commits do */
+	uint64_t until;	      /* commits that begin behind it do not count; 0: all do */
+	int jobs;
+	bool seeks_time; /* stop at the first commit or abort that recovery_target_time does */
+	bool exclusive;	 /* … which then stops at the time itself, not behind it */
+	int64_t time_us;
+	const char *name; /* restore points of this name; NULL: none are gathered, "": all */
+
+	/* answered */
+	uint64_t reached;     /* the last segment that was looked at */
+	bool understood;      /* false: WAL of an unknown version in segment `reached`; nothing behind it */
+	uint16_t magic;	      /* of the last segment */
+	bool ends_early;      /* WAL ends inside `reached`, before `last`: nothing can be replayed beyond */
+	uint64_t last_record; /* start of the last complete record; 0: none */
+	uint64_t end;	      /* how far WAL goes */
+	uint64_t commits, aborts;
+	struct wal_commit last_commit;	  /* before the stop; commits only */
+	struct wal_commit stop;		  /* commit or abort at which replay would stop; lsn 0: none */
+	int64_t time_min_us, time_max_us; /* over commits and aborts before the stop; 0: none */
+	int point_count;		  /* all that were found; the first WAL_SURVEY_POINTS_MAX are kept */
+	struct wal_restore_point points[WAL_SURVEY_POINTS_MAX];
+	bool points_complete; /* false: a segment has more restore points than its summary keeps */
+};
+
+/* Reads the summaries in parallel, in bounded memory. Fetches a segment only to find a time exactly, or where it has
+ * more restore points of the wanted name than its summary keeps: that alone needs the secret key. */
+bool wal_survey_run(struct repo *repo, const struct wal_range *range, struct wal_survey *survey,
+		    struct error *err) MUST_CHECK;
