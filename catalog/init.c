@@ -1,0 +1,34 @@
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "pg/control_file.h"
+#include "repo/repo.h"
+#include "verbs.h"
+
+bool verb_init(const struct options *options, struct error *err)
+{
+	struct repo *repo REPO_CLEANUP = NULL;
+	struct control_file control;
+	char fingerprint[2 * HOST_KEY_ID_SIZE + 1];
+
+	if (options->pgdata == NULL)
+		return fail(err, ERROR_USAGE, "the data directory of the server is not known") ||
+		       fail_hint(err, "Set pgdata, in pitr.conf or with --pgdata: the repository is made for the system "
+				      "identifier in its pg_control.");
+	if (!control_file_read(options->pgdata, &control, err)) {
+		if (err->kind == ERROR_NOT_FOUND)
+			err->kind = ERROR_USAGE;
+		return fail_in(err, "could not read the system identifier of the server in \"%s\"", options->pgdata);
+	}
+	if (!repo_create(options, control.system_identifier, &repo, err))
+		return fail_in(err, "could not initialise the repository");
+	log_info("initialised \"%s\" for the cluster \"%s\", system identifier %llu", storage_url(repo->storage),
+		 repo->layout.cluster, (unsigned long long) control.system_identifier);
+	if (!repo->secrets->encrypted) {
+		log_info("it is not encrypted: no key-file is set, and that cannot be changed later");
+		return true;
+	}
+	hex_format(bytes_of(repo->secrets->host_key_id, HOST_KEY_ID_SIZE), fingerprint);
+	log_info("it is encrypted, key fingerprint %s", fingerprint);
+	return true;
+}

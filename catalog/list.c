@@ -1,0 +1,60 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "pg/wal_name.h"
+#include "print.h"
+#include "repo/catalog.h"
+#include "verbs.h"
+
+static bool list_json(const struct catalog *catalog, struct error *err)
+{
+	json_t *json JSON_CLEANUP = json_object();
+	json_t *backups = json_array();
+
+	TRY(json_put(json, "backups", backups, err));
+	for (int i = 0; i < catalog->count; i++) {
+		json_t *backup = json_object();
+
+		TRY(json_add(backups, backup, err));
+		TRY(backup_encode(&catalog->backups[i], backup, err));
+	}
+	return print_json(json, err);
+}
+
+static void list_line(const struct backup *backup)
+{
+	char finished[CLOCK_TEXT_SIZE];
+	char stop[LSN_TEXT_SIZE];
+	char database[PRINT_SIZE_SIZE];
+	char stored[PRINT_SIZE_SIZE];
+
+	time_format_local(backup->finished_us / 1000000 * 1000000, finished);
+	lsn_format(backup->stop_lsn, stop);
+	print_size(backup->database_bytes, database);
+	print_size(backup->stored_bytes, stored);
+	(void) printf("%-34s  %-25s  %3" PRIu32 "  %-13s  %4" PRId64 "  %10s  %10s  %s%s%s\n", backup->label, finished,
+		      backup->start_timeline, stop, backup->server_version / 10000, database, stored, backup->name,
+		      backup->note[0] != '\0' ? ": " : "", backup->note);
+}
+
+bool verb_list(const struct options *options, struct error *err)
+{
+	struct repo *repo REPO_CLEANUP = NULL;
+	struct catalog catalog CATALOG_CLEANUP = {0};
+
+	TRY(repo_open(options, 0, &repo, err));
+	TRY(catalog_read(repo, &catalog, err));
+	if (options->json)
+		return list_json(&catalog, err);
+	if (catalog.count == 0) {
+		log_info("there is no base backup in \"%s\": nothing can be restored; run pitr-basebackup",
+			 storage_url(repo->storage));
+		return true;
+	}
+	(void) printf("%-34s  %-25s  %3s  %-13s  %4s  %10s  %10s  %s\n", "label", "finished", "tli", "stop", "pg",
+		      "database", "stored", "name");
+	for (int i = 0; i < catalog.count; i++)
+		list_line(&catalog.backups[i]);
+	return true;
+}

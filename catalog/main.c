@@ -1,0 +1,54 @@
+/* pitr-catalog: what is in the repository, and making one. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/exit.h"
+#include "verbs.h"
+
+static const struct verb {
+	const char *name;
+	int argument_count; /* behind the verb */
+	const char *usage;
+	verb_run run;
+} verbs[] = {
+	{"list", 0, "pitr-catalog list", verb_list},
+	{"show", 1, "pitr-catalog show LABEL", verb_show},
+	{"window", 0, "pitr-catalog window", verb_window},
+	{"init", 0, "pitr-catalog init", verb_init},
+	{"keygen", 1, "pitr-catalog keygen FILE", verb_keygen},
+};
+
+static bool catalog_run(const struct options *options, struct error *err)
+{
+	const char *name = options->arguments.count == 0 ? "list" : options->arguments.items[0];
+	int argument_count = options->arguments.count == 0 ? 0 : options->arguments.count - 1;
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(verbs[i].name, name) != 0)
+			continue;
+		if (verbs[i].argument_count == argument_count)
+			return verbs[i].run(options, err) && stdout_finish(err);
+		return fail(err, ERROR_USAGE, "\"%s\" takes %d arguments, %d are given", name, verbs[i].argument_count,
+			    argument_count) ||
+		       fail_hint(err, "Usage: %s", verbs[i].usage);
+	}
+	return fail(err, ERROR_USAGE, "\"%s\" is not something pitr-catalog can do", name) ||
+	       fail_hint(err, "It can: list, show LABEL, window, init, keygen FILE.");
+}
+
+int main(int argc, char **argv)
+{
+	struct options options OPTIONS_CLEANUP = {0};
+	enum options_outcome outcome;
+	struct error err = {0};
+
+	process_init();
+	log_init("pitr-catalog", LOG_LEVEL_INFO);
+	if (!options_parse(PITR_CATALOG, argc, argv, &options, &outcome, &err))
+		return exit_with(&err, FOR_PROGRAM);
+	if (outcome == OPTIONS_ANSWERED)
+		return stdout_finish(&err) ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
+	log_init("pitr-catalog", options_log_level(&options));
+	return catalog_run(&options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
+}

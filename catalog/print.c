@@ -1,0 +1,28 @@
+#include "print.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void print_size(uint64_t size_bytes, char text[PRINT_SIZE_SIZE])
+{
+	static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
+	size_t unit = 0;
+
+	while (size_bytes >= 10240 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+		size_bytes = (size_bytes + 512) / 1024;
+		unit++;
+	}
+	(void) snprintf(text, PRINT_SIZE_SIZE, "%" PRIu64 " %s", size_bytes, units[unit]);
+}
+
+bool print_json(const json_t *json, struct error *err)
+{
+	BUF(text, 64 * MiB);
+	const char *line;
+
+	TRY(json_encode(json, &text, err));
+	TRY(buf_text(&text, &line, err));
+	if (puts(line) < 0)
+		return fail_errno(err, "could not write to standard output");
+	return true;
+}

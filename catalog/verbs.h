@@ -1,0 +1,12 @@
+/* The verbs of pitr-catalog, one file each. Data goes to stdout, with --json as one document. */
+#pragma once
+
+#include "config/options.h"
+
+typedef bool (*verb_run)(const struct options *options, struct error *err);
+
+bool verb_keygen(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_init(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_list(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_show(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_window(const struct options *options, struct error *err) MUST_CHECK;
