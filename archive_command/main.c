@@ -18,10 +18,5 @@ int main(int argc, char **argv)
 	if (outcome == OPTIONS_ANSWERED)
 		return stdout_finish(&err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
 	log_init("pitr-archive", options_log_level(&options));
-	if (options.arguments.count != 1) {
-		(void) fail(&err, ERROR_USAGE, "one WAL file is expected, %d are given", options.arguments.count);
-		(void) fail_hint(&err, "Set archive_command = 'pitr-archive %%p'.");
-		return exit_with(&err, FOR_ARCHIVE);
-	}
 	return archive_file(&options, options.arguments.items[0], &err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
 }

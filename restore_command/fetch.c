@@ -49,10 +49,10 @@ static bool fetch_fail_gap(const struct repo *repo, const struct wal_name *name,
 			      "it by hand with pitr-archive and start again.");
 }
 
-/* Gets the file; false with NOT_FOUND only when that is proven. A gap may be a segment that is still on its way, so it is
- * probed until the deadline. */
+/* Gets the file, or proves that it is absent. A gap may be a segment that is still on its way, so it is probed until
+ * the deadline. */
 static bool fetch_get(struct repo *repo, const struct wal_name *name, int64_t deadline_ms, struct buf *content,
-		      struct error *err)
+		      bool *is_absent, struct error *err)
 {
 	enum end_of_wal verdict;
 	struct wal_name later;
@@ -67,16 +67,17 @@ static bool fetch_get(struct repo *repo, const struct wal_name *name, int64_t de
 		if (err->kind != ERROR_NOT_FOUND)
 			return false;
 		TRY(end_of_wal_judge(repo, name, &verdict, &later, err));
-		if (verdict == END_PROVEN)
-			return fail(err, ERROR_NOT_FOUND, "\"%s\" is not in the repository \"%s\"", name->text,
-				    storage_url(repo->storage));
+		*is_absent = verdict == END_PROVEN;
+		if (*is_absent)
+			return true;
 		if (deadline_left_ms(deadline_ms) <= 0)
 			return fetch_fail_gap(repo, name, &later, err);
 		clock_sleep_ms(GAP_PROBE_MS);
 	}
 }
 
-bool fetch_file(const struct options *options, const char *text, const char *destination, struct error *err)
+bool fetch_file(const struct options *options, const char *text, const char *destination, bool *is_absent,
+		struct error *err)
 {
 	int64_t deadline_ms = deadline_in(options->retry_for);
 	struct repo *repo REPO_CLEANUP = NULL;
@@ -84,12 +85,16 @@ bool fetch_file(const struct options *options, const char *text, const char *des
 	uint64_t system_identifier;
 	BUF(content, WAL_SEGMENT_SIZE_MAX);
 
+	*is_absent = false;
 	TRY(wal_name_parse(text, &name, err));
 	TRY(fetch_identify(destination, &system_identifier, err));
-	if (!repo_open(options, system_identifier, &repo, err))
+	if (!repo_open(options, system_identifier, &repo, err) ||
+	    !fetch_get(repo, &name, deadline_ms, &content, is_absent, err))
 		return fail_in(err, "could not fetch \"%s\"", name.text);
-	if (!fetch_get(repo, &name, deadline_ms, &content, err))
-		return err->kind == ERROR_NOT_FOUND ? false : fail_in(err, "could not fetch \"%s\"", name.text);
+	if (*is_absent) {
+		log_info("\"%s\" is not in the repository \"%s\"", name.text, storage_url(repo->storage));
+		return true;
+	}
 	TRY(fs_place_file(destination, 0600, buf_bytes(&content), err));
 	log_info("fetched \"%s\"", name.text);
 	return true;

@@ -6,8 +6,12 @@
 #include "base/error.h"
 #include "config/options.h"
 
-/* Fails with NOT_FOUND only when the file is proven absent. `destination` as PostgreSQL's %p. */
-bool fetch_file(const struct options *options, const char *name, const char *destination,
+/* The exit status that makes PostgreSQL end recovery: for proven absence, and for no failure whatsoever. */
+#define FETCH_EXIT_ABSENT 1
+
+/* `destination` as PostgreSQL's %p. True with *is_absent set when it is proven that the file is not in the archive and
+ * that recovery may end there; nothing is written then. Whatever could not be found out is false. */
+bool fetch_file(const struct options *options, const char *name, const char *destination, bool *is_absent,
 		struct error *err) MUST_CHECK;
 
 /* Who is asking: a standby (it asks again by itself), or a server in archive recovery (it would take a failure

@@ -346,7 +346,7 @@ static bool fail_ambiguous(const struct tm *wall, long before_seconds, long afte
 	offset_format(after_seconds, after);
 	(void) fail(err, ERROR_USAGE,
 		    "the local time \"%s\" is ambiguous: the clocks were set back and showed it twice", text);
-	return fail_hint(err, "say which one: \"%s%s\" or, later, \"%s%s\"", text, before, text, after);
+	return fail_hint(err, "Say which one: \"%s%s\" or, later, \"%s%s\".", text, before, text, after);
 }
 
 static bool fail_skipped(const struct tm *wall, long before_seconds, long after_seconds, struct error *err)
@@ -358,7 +358,7 @@ static bool fail_skipped(const struct tm *wall, long before_seconds, long after_
 	offset_format(after_seconds, after);
 	(void) fail(err, ERROR_USAGE, "the local time \"%s\" does not exist: the clocks were set forward over it",
 		    text);
-	return fail_hint(err, "give the offset from UTC as well: \"%s%s\" or \"%s%s\"", text, before, text, after);
+	return fail_hint(err, "Give the offset from UTC as well: \"%s%s\" or \"%s%s\".", text, before, text, after);
 }
 
 /* The offsets in force a day before and a day after are all that can apply: no zone has changed its offset twice
@@ -383,8 +383,8 @@ static bool wall_resolve(const struct tm *wall, time_t *seconds, struct error *e
 static bool fail_unread(const char *text, struct error *err)
 {
 	(void) fail(err, ERROR_USAGE, "could not understand the time \"%.200s\"", text);
-	return fail_hint(err, "write it like \"2024-01-15 14:30\", \"2024-01-15 14:30:00+01\", \"2024-01-15T13:30Z\", "
-			      "\"yesterday 14:30\" or \"10 minutes ago\"");
+	return fail_hint(err, "Write it like \"2024-01-15 14:30\", \"2024-01-15 14:30:00+01\", \"2024-01-15T13:30Z\", "
+			      "\"yesterday 14:30\" or \"10 minutes ago\".");
 }
 
 /* Sets the date of `wall` to that of `days` before now, where we are. */

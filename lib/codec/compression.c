@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct codec_row {
@@ -23,10 +22,14 @@ static const struct codec_row codecs[] = {
 static bool level_parse(const char *text, const struct codec_row *row, int *level, struct error *err)
 {
 	size_t digits = strspn(text, "0123456789");
-	int value = digits >= 1 && digits <= 2 && text[digits] == '\0' ? atoi(text) : 0;
+	int value = 0;
 
 	if (row->level_max == 0)
 		return fail(err, ERROR_USAGE, "compression \"%s\" takes no level", row->name);
+	if (digits <= 2 && text[digits] == '\0') {
+		for (size_t i = 0; i < digits; i++)
+			value = value * 10 + (text[i] - '0');
+	}
 	if (value < 1 || value > row->level_max) {
 		fail(err, ERROR_USAGE, "invalid level \"%.16s\" for compression \"%s\"", text, row->name);
 		return fail_hint(err, "Levels of %s are 1 to %d.", row->name, row->level_max);

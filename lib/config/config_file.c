@@ -56,7 +56,6 @@ static bool unquote(char *text, char **value, struct error *err)
 	*value = text;
 	for (; *from != '\0'; from++) {
 		if (*from == '\'' && from[1] != '\'') {
-			return fail(err, ERROR_USAGE, "unexpected text behind the closing quote");
 			if (!rest_is_empty(from + 1))
 				return fail(err, ERROR_USAGE, "unexpected text behind the closing quote");
 			*to = '\0';
@@ -77,7 +76,7 @@ static bool value_parse(char *text, char **value, struct error *err)
 	*value = trim(text);
 	if (strpbrk(*value, "'\"") != NULL) {
 		(void) fail(err, ERROR_USAGE, "a value with quotes in it must be quoted");
-		return fail_hint(err, "write it in single quotes, and a quote within as ''");
+		return fail_hint(err, "Write it in single quotes, and a quote within as ''.");
 	}
 	return true;
 }
@@ -105,15 +104,15 @@ static bool section_parse(char *line, const char **section, struct error *err)
 	name = trim(name);
 	if (strcmp(kind, "repo") == 0) {
 		(void) fail(err, ERROR_USAGE, "sections of repositories are not supported yet");
-		return fail_hint(err, "set \"repo\" at the beginning of the file or in a [cluster NAME] section");
+		return fail_hint(err, "Set \"repo\" at the beginning of the file or in a [cluster NAME] section.");
 	}
 	if (strcmp(kind, "cluster") != 0) {
 		(void) fail(err, ERROR_USAGE, "unknown section \"%.64s\"", kind);
-		return fail_hint(err, "a section looks like [cluster NAME]");
+		return fail_hint(err, "A section looks like [cluster NAME].");
 	}
 	if (!section_name_is_valid(name)) {
 		(void) fail(err, ERROR_USAGE, "invalid name of a cluster: \"%.64s\"", name);
-		return fail_hint(err, "use letters, digits, \"_\" and \"-\", at most %d, a letter or digit first",
+		return fail_hint(err, "Use letters, digits, \"_\" and \"-\", at most %d, a letter or digit first.",
 				 SECTION_NAME_MAX);
 	}
 	*section = name;
@@ -144,7 +143,7 @@ static bool setting_parse(struct config_file *file, char *line, int number, cons
 
 	if (equals == NULL) {
 		(void) fail(err, ERROR_USAGE, "could not understand \"%.64s\"", line);
-		return fail_hint(err, "a line looks like: name = value");
+		return fail_hint(err, "A line looks like: name = value");
 	}
 	if (file->count == CONFIG_ENTRIES_MAX)
 		return fail(err, ERROR_USAGE, "more than %d settings", CONFIG_ENTRIES_MAX);

@@ -159,7 +159,7 @@ static bool word_check(const struct option_row *row, const char *text, struct er
 	}
 	words_format(row->argument, all, sizeof(all));
 	(void) fail(err, ERROR_USAGE, "invalid value \"%.100s\" for \"%s\"", text, row->name);
-	return fail_hint(err, "use %s%s", all, may_have_level ? ", with a level as \"zstd:3\"" : "");
+	return fail_hint(err, "Use %s%s.", all, may_have_level ? ", with a level as \"zstd:3\"" : "");
 }
 
 static bool fail_value(const struct option_row *row, const char *text, const char *how, struct error *err)
@@ -187,15 +187,15 @@ static bool number_check_range(enum option_id id, const char *text, int64_t numb
 	    !number_parse(row->type, most, &to) || (number >= from && number <= to))
 		return true;
 	(void) fail(err, ERROR_USAGE, "value \"%.100s\" for \"%s\" is out of range", text, row->name);
-	return fail_hint(err, "use %s to %s", least, most);
+	return fail_hint(err, "Use %s to %s.", least, most);
 }
 
 static bool number_set(enum option_id id, const char *text, int64_t *member, struct error *err)
 {
 	static const char *const HOW[] = {
-		[OPTION_SIZE] = "a size has a number and a unit: \"256MB\", \"20 MB\", \"512kB\"",
-		[OPTION_DURATION] = "a time has a number and a unit: \"30s\", \"5 min\", \"1h\"",
-		[OPTION_COUNT] = "use a whole number",
+		[OPTION_SIZE] = "A size has a number and a unit: \"256MB\", \"20 MB\", \"512kB\".",
+		[OPTION_DURATION] = "A time has a number and a unit: \"30s\", \"5 min\", \"1h\".",
+		[OPTION_COUNT] = "Use a whole number.",
 	};
 	const struct option_row *row = &option_table[id];
 	int64_t number;
@@ -234,7 +234,7 @@ bool option_value_parse(enum option_id id, const char *text, struct options *opt
 		return texts_add(row, text, member, err);
 	case OPTION_SWITCH:
 		if (!switch_parse(text, member))
-			return fail_value(row, text, "use \"on\" or \"off\"", err);
+			return fail_value(row, text, "Use \"on\" or \"off\".", err);
 		return true;
 	case OPTION_COUNT:
 	case OPTION_SIZE:

@@ -20,8 +20,6 @@
 
 #define CONFIG_FILE_DEFAULT "/etc/pitr/pitr.conf"
 #define ENVIRONMENT_PREFIX  "PITR_"
-/* What the tests of the project, and those of its users, hand to themselves. */
-#define ENVIRONMENT_TESTS "PITR_TEST_"
 
 /* What the values point into, and what is remembered of each. */
 struct options_storage {
@@ -63,7 +61,7 @@ static bool set_defaults(struct options *options, struct error *err)
 
 static bool fail_try_help(const struct options *options, struct error *err)
 {
-	return fail_hint(err, "try \"%s --help\"", program_row_of(options->program)->name);
+	return fail_hint(err, "Try \"%s --help\".", program_row_of(options->program)->name);
 }
 
 /* "pitr-archive, pitr-basebackup": who takes it. */
@@ -79,7 +77,7 @@ static bool fail_other_program(const struct options *options, enum option_id id,
 	}
 	(void) fail(err, ERROR_USAGE, "%s has no flag \"--%s\"", program_row_of(options->program)->name,
 		    option_table[id].name);
-	return fail_hint(err, "it belongs to %s", takers);
+	return fail_hint(err, "It belongs to %s.", takers);
 }
 
 static bool fail_unknown_flag(const struct options *options, const char *name, struct error *err)
@@ -95,7 +93,7 @@ static bool fail_unknown_flag(const struct options *options, const char *name, s
 	(void) fail(err, ERROR_USAGE, "unknown flag \"--%.64s\"", name);
 	if (nearest.name == NULL)
 		return fail_try_help(options, err);
-	return fail_hint(err, "did you mean \"--%s\"?", nearest.name);
+	return fail_hint(err, "Did you mean \"--%s\"?", nearest.name);
 }
 
 static bool fail_unknown_setting(const char *name, struct error *err)
@@ -104,14 +102,14 @@ static bool fail_unknown_setting(const char *name, struct error *err)
 
 	(void) fail(err, ERROR_USAGE, "unknown setting \"%.64s\"", name);
 	if (option_find(name) != OPTION_ID_COUNT)
-		return fail_hint(err, "\"%s\" is a flag only", name);
+		return fail_hint(err, "\"%s\" is a flag only.", name);
 	for (enum option_id id = 0; id < OPTION_ID_COUNT; id++) {
 		if (option_table[id].is_setting)
 			nearest_try(&nearest, option_table[id].name);
 	}
 	if (nearest.name == NULL)
-		return fail_hint(err, "the settings are listed by --help");
-	return fail_hint(err, "did you mean \"%s\"?", nearest.name);
+		return fail_hint(err, "The settings are listed by --help.");
+	return fail_hint(err, "Did you mean \"%s\"?", nearest.name);
 }
 
 /* --help and --version, wherever they stand. */
@@ -287,12 +285,23 @@ static bool variable_parse(struct options *options, const char *variable, struct
 	return option_set(options, id, OPTION_ENVIRONMENT, value, err);
 }
 
+/* What tests hand to themselves, in the environment that the programs then inherit. */
+static bool variable_is_of_tests(const char *variable)
+{
+	static const char *const PREFIXES[] = {"PITR_TEST_", "PITR_BIN=", "PITR_SANITIZE="};
+
+	for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
+		if (strncmp(variable, PREFIXES[i], strlen(PREFIXES[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool environment_parse(struct options *options, struct error *err)
 {
 	for (char **variable = environ; *variable != NULL; variable++) {
 		if (strncmp(*variable, ENVIRONMENT_PREFIX, strlen(ENVIRONMENT_PREFIX)) != 0 ||
-		    strncmp(*variable, ENVIRONMENT_TESTS, strlen(ENVIRONMENT_TESTS)) == 0 ||
-		    strchr(*variable, '=') == NULL)
+		    variable_is_of_tests(*variable) || strchr(*variable, '=') == NULL)
 			continue;
 		if (!variable_parse(options, *variable, err))
 			return fail_in(err, "environment variable %.*s", (int) strcspn(*variable, "="), *variable);
@@ -307,7 +316,7 @@ static bool entry_check_path(const struct option_row *row, const char *value, st
 	if (!option_is_path(row) || value[0] == '/' || strstr(value, "://") != NULL)
 		return true;
 	(void) fail(err, ERROR_USAGE, "\"%s\" must be a full path, not \"%.200s\"", row->name, value);
-	return fail_hint(err, "begin it with \"/\"");
+	return fail_hint(err, "Begin it with \"/\".");
 }
 
 /* Every entry is checked, also those for another cluster or another program. */
@@ -320,8 +329,8 @@ static bool entry_check(const struct config_entry *entry, struct error *err)
 		return fail_unknown_setting(entry->name, err);
 	if (id == OPTION_ID_cluster && entry->section != NULL)
 		return fail(err, ERROR_USAGE, "the section names the cluster: \"cluster\" cannot be set in it");
-	TRY(entry_check_path(&option_table[id], entry->value, err));
-	return option_value_parse(id, entry->value, &unused, err);
+	TRY(option_value_parse(id, entry->value, &unused, err));
+	return entry_check_path(&option_table[id], entry->value, err);
 }
 
 static bool entries_check(const struct config_file *file, struct error *err)
@@ -405,7 +414,7 @@ static bool fail_which_cluster(const struct config_file *file, struct error *err
 		last = section;
 	}
 	(void) fail(err, ERROR_USAGE, "could not tell which cluster of \"%s\" is meant", file->path);
-	return fail_hint(err, "give --cluster or --pgdata; the file has %s", names);
+	return fail_hint(err, "Give --cluster or --pgdata; the file has %s.", names);
 }
 
 /* By name when one was given, else by the data directory, else the default name; never by being the first.

@@ -124,8 +124,13 @@ static CURL *http_take(struct http *http)
 	return curl;
 }
 
-static void http_give_back(struct http *http, CURL *curl)
+/* After a failure nothing is kept: the next attempt shall use a connection that nobody has doubts about. */
+static void http_give_back(struct http *http, CURL *curl, bool is_sound)
 {
+	if (!is_sound) {
+		curl_easy_cleanup(curl);
+		return;
+	}
 	curl_easy_reset(curl); /* keeps the connections and the share, forgets what belongs to this request */
 	(void) pthread_mutex_lock(&http->mutex);
 	if (http->idle_count < IDLE_HANDLES_MAX) {
@@ -455,6 +460,6 @@ bool http_perform(struct http *http, const struct http_request *request, struct 
 	if (transfer.curl == NULL)
 		return fail(err, ERROR_SYSTEM, "could not send a request: out of memory");
 	bool done = transfer_run(&transfer, http, err);
-	http_give_back(http, transfer.curl);
+	http_give_back(http, transfer.curl, done);
 	return done;
 }

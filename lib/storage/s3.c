@@ -136,7 +136,13 @@ static bool s3_get_range(struct storage *storage, const char *key, uint64_t offs
 				     .headers = &header,
 				     .header_count = 1,
 				     .content = content};
-	TRY(s3_request_perform(s3->client, &request, &answer, err));
+	if (!s3_request_perform(s3->client, &request, &answer, err)) {
+		bool had_room = err->kind == ERROR_CORRUPT && content->size_max - start >= size;
+
+		return had_room ? answer_strange(s3, key, "more than the range asked for", err) : false;
+	}
+	if (answer.status == 404)
+		return false;
 	if (answer.status == 416)
 		return content_range_whole(answer.fields[S3_FIELD_CONTENT_RANGE].value, object_size) ||
 		       s3_measure(s3, key, object_size, err);

@@ -399,9 +399,13 @@ static int64_t retry_after_ms(const struct s3_answer *answer)
 {
 	const char *text = answer->fields[S3_FIELD_RETRY_AFTER].value;
 	int64_t then_us, now_us;
+	char *end;
 
-	if (text[0] >= '0' && text[0] <= '9' && strlen(text) < 8)
-		return 1000 * (int64_t) atoi(text);
+	if (text[0] >= '0' && text[0] <= '9' && strlen(text) < 8) {
+		unsigned long long seconds = strtoull(text, &end, 10);
+
+		return *end == '\0' ? 1000 * (int64_t) seconds : 0;
+	}
 	if (time_parse_http(text, &then_us) && time_parse_http(answer->fields[S3_FIELD_DATE].value, &now_us) &&
 	    then_us > now_us)
 		return (then_us - now_us) / 1000;

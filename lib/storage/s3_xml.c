@@ -232,7 +232,7 @@ static bool page_visit(void *context, const char *path, const char *text, struct
 	return true;
 }
 
-/* Undoes %XX in place, key for key; what is no %XX stays as it is. */
+/* Undoes %XX, and '+' for a blank, in place, key for key; what is no %XX stays as it is. */
 static void page_decode(struct s3_page *page)
 {
 	uint8_t *source = page->keys.data;
@@ -249,7 +249,8 @@ static void page_decode(struct s3_page *page)
 			*target++ = byte;
 			source += 3;
 		} else {
-			*target++ = *source++;
+			*target++ = *source == '+' ? ' ' : *source;
+			source++;
 		}
 	}
 	page->keys.size = (size_t) (target - page->keys.data);

@@ -62,7 +62,6 @@ class Maker:
         self.keys.epochs[1] = secret_of(b"repository")
         for name, text in (("keys", secret), ("keys.host", host), ("keys.other", other)):
             self.write(name, text.encode())
-            os.chmod(os.path.join(directory, name), 0o600)
 
     def write(self, name, data):
         with open(os.path.join(self.directory, name), "wb") as file:

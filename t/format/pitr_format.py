@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A second implementation of the repository format, written from docs/format.md alone.
 
-It imports nothing of the project. It needs Debian's python3-cryptography and python3-lz4; for zstd either the module
-zstandard or the library libzstd.so.1. Small rather than fast: whole objects in memory.
+It imports nothing of the project. It needs Debian's python3-cryptography and python3-lz4, and for zstd the library
+libzstd.so.1. Small rather than fast: whole objects in memory.
 
     pitr_format.py header OBJECT                               the header as JSON, not authenticated
     pitr_format.py meta   KEYFILE OBJECT NAME [--system-id N]  the meta section
@@ -163,6 +163,7 @@ class Keys:
         if path == "-":
             return keys
         with open(path, "rb") as file:
+            demand(os.fstat(file.fileno()).st_mode & 0o077 == 0, "the key file is accessible by others", "USAGE")
             keys.parse(file.read(16385))
         return keys
 
@@ -645,6 +646,8 @@ def main():
         answer = arguments.run(arguments)
     except FormatError as error:
         sys.exit("%s: %s" % (error.kind, error))
+    except OSError as error:
+        sys.exit("%s: %s" % ("NOT_FOUND" if isinstance(error, FileNotFoundError) else "SYSTEM", error))
     sys.stdout.buffer.write(answer)
 
 

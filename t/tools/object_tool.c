@@ -31,6 +31,11 @@ static const char *argument(const struct tool *tool, int place)
 	return place < tool->count ? tool->arguments[place] : "";
 }
 
+static unsigned number(const struct tool *tool, int place)
+{
+	return (unsigned) strtoul(argument(tool, place), NULL, 10);
+}
+
 static bool input_read(struct buf *input, struct error *err)
 {
 	TRY(buf_allocate(input, input->size_max, err));
@@ -48,7 +53,7 @@ static bool input_read(struct buf *input, struct error *err)
 /* The repository id is all zeroes: any. */
 static void identity_of_input(struct tool *tool)
 {
-	int kind = atoi(argument(tool, 4));
+	unsigned kind = number(tool, 4);
 
 	if (kind == 0 && tool->input.size > 13)
 		kind = tool->input.data[13];
@@ -112,17 +117,17 @@ static bool tool_seal(struct tool *tool, struct error *err)
 	struct compression compression;
 	BUF(meta, OBJECT_META_MAX);
 
-	tool->identity.kind = (enum object_kind) atoi(argument(tool, 4));
+	tool->identity.kind = (enum object_kind) number(tool, 4);
 	TRY(compression_parse(argument(tool, 6), &compression, err));
 	if (!hex_parse(argument(tool, 8), tool->identity.repository_id, REPOSITORY_ID_SIZE))
 		return fail(err, ERROR_USAGE, "no repository id");
-	tool->secrets->epoch = (uint32_t) atoi(argument(tool, 9));
+	tool->secrets->epoch = number(tool, 9);
 	if (tool->secrets->epoch != 0 && !hex_parse(argument(tool, 10), tool->secrets->repository_public, SECRET_SIZE))
 		return fail(err, ERROR_USAGE, "no public key");
 	if (*argument(tool, 11) != '\0')
 		TRY(fs_read_file(argument(tool, 11), &meta, err));
-	return object_seal(tool->secrets, &tool->identity, (enum object_class) atoi(argument(tool, 5)), compression,
-			   atoi(argument(tool, 7)), buf_bytes(&meta), buf_bytes(&tool->input), &tool->output, err);
+	return object_seal(tool->secrets, &tool->identity, (enum object_class) number(tool, 5), compression,
+			   (int) number(tool, 7), buf_bytes(&meta), buf_bytes(&tool->input), &tool->output, err);
 }
 
 static bool tool_run(struct tool *tool, struct error *err)

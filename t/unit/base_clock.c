@@ -131,10 +131,10 @@ static void test_hints(void)
 	is_text(err.text,
 		"the local time \"2024-10-27 02:30:00\" is ambiguous: the clocks were set back and showed it twice",
 		"and says why");
-	is_text(err.hint, "say which one: \"2024-10-27 02:30:00+02\" or, later, \"2024-10-27 02:30:00+01\"",
+	is_text(err.hint, "Say which one: \"2024-10-27 02:30:00+02\" or, later, \"2024-10-27 02:30:00+01\".",
 		"and both ways to write it, earlier first");
 	ok(!time_parse("2024-03-31 02:30", NOON_US, &time_us, &err), "a skipped time is refused");
-	is_text(err.hint, "give the offset from UTC as well: \"2024-03-31 02:30:00+01\" or \"2024-03-31 02:30:00+02\"",
+	is_text(err.hint, "Give the offset from UTC as well: \"2024-03-31 02:30:00+01\" or \"2024-03-31 02:30:00+02\".",
 		"and says how to write it");
 }
 

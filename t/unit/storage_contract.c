@@ -1,5 +1,5 @@
 /* The contract of storage.h, one suite run against every backend: memory, a faulty one without orders, a directory,
- * and S3 where PITR_TEST_S3_ENDPOINT and PITR_TEST_S3_BUCKET name a server (t/400_storage.pl starts one).
+ * and S3 where TEST_PITR_S3_ENDPOINT and TEST_PITR_S3_BUCKET name a server (t/400_storage.pl starts one).
  */
 #include "storage/storage.h"
 
@@ -489,13 +489,13 @@ static void test_directory(void)
 
 static void test_s3(void)
 {
-	const char *bucket = getenv("PITR_TEST_S3_BUCKET");
+	const char *bucket = getenv("TEST_PITR_S3_BUCKET");
 	struct storage_settings settings = {
 		.retry_for_ms = 20000,
-		.s3_endpoint = getenv("PITR_TEST_S3_ENDPOINT"),
-		.s3_region = getenv("PITR_TEST_S3_REGION"),
-		.s3_addressing = getenv("PITR_TEST_S3_ADDRESSING"),
-		.s3_ca_file = getenv("PITR_TEST_S3_CA_FILE"),
+		.s3_endpoint = getenv("TEST_PITR_S3_ENDPOINT"),
+		.s3_region = getenv("TEST_PITR_S3_REGION"),
+		.s3_addressing = getenv("TEST_PITR_S3_ADDRESSING"),
+		.s3_ca_file = getenv("TEST_PITR_S3_CA_FILE"),
 		.s3_create_only = true,
 	};
 	struct storage *storage = NULL;

@@ -1,0 +1,825 @@
+#include "pg/replication.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define CONNECT_TIMEOUT_MS (30 * 1000)
+#define QUERY_TIMEOUT_MS   (60 * 1000)
+/* A server that reads files or waits for a throttled client sends something every few seconds. */
+#define IDLE_TIMEOUT_MS (10 * 60 * 1000)
+#define PARAMETERS_MAX	8
+#define OPTIONS_MAX	64
+#define SQLSTATE_SIZE	6
+
+struct server {
+	PGconn *connection;
+	int version;
+};
+
+/* ------------------------------------------------------------------------------------------------ messages */
+
+/* Copies text as one line: lines are joined by "; ", blanks at either end dropped, LOCATION lines (which verbose
+ * messages have) left out. */
+static void text_join_lines(const char *text, char *line, size_t size)
+{
+	size_t used = 0;
+
+	line[0] = '\0';
+	while (*text != '\0') {
+		size_t length = strcspn(text, "\n");
+		const char *begin = text;
+		size_t kept = length;
+
+		text += length + (text[length] == '\n' ? 1 : 0);
+		while (kept > 0 && isspace((unsigned char) *begin)) {
+			begin++;
+			kept--;
+		}
+		if (kept == 0 || strncmp(begin, "LOCATION:", 9) == 0)
+			continue;
+		int written = snprintf(line + used, size - used, "%s%.*s", used > 0 ? "; " : "", (int) kept, begin);
+		if (written < 0 || (size_t) written >= size - used)
+			return;
+		used += (size_t) written;
+	}
+}
+
+/* Verbose messages carry the SQLSTATE behind the severity, whatever the language: "FATAL:  28000: no pg_hba…". Takes
+ * the last one out of the line. Without one, libpq itself failed and `sqlstate` is empty. */
+static void line_take_sqlstate(char *line, char sqlstate[SQLSTATE_SIZE])
+{
+	sqlstate[0] = '\0';
+	for (char *at = strstr(line, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
+		char *code = at + 3;
+
+		if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") < 5 || code[5] != ':' || code[6] != ' ')
+			continue;
+		memcpy(sqlstate, code, SQLSTATE_SIZE - 1);
+		sqlstate[SQLSTATE_SIZE - 1] = '\0';
+		memmove(code, code + 7, strlen(code + 7) + 1);
+	}
+}
+
+static const char *connection_user(const PGconn *connection)
+{
+	const char *user = PQuser(connection);
+
+	return user != NULL && *user != '\0' ? user : "backup";
+}
+
+/* "local" for a Unix socket, else "host". */
+static bool connection_is_local(const PGconn *connection)
+{
+	const char *host = PQhost(connection);
+
+	return host == NULL || *host == '\0' || *host == '/' || *host == '@';
+}
+
+static bool fail_pg_hba(const PGconn *connection, enum server_protocol protocol, struct error *err)
+{
+	bool is_local = connection_is_local(connection);
+	const char *database = protocol == SERVER_REPLICATION ? "replication" : "all";
+
+	return fail_hint(err,
+			 "Add the line \"%s %s %s%s %s\" to pg_hba.conf on the server and reload it with "
+			 "\"SELECT pg_reload_conf()\".",
+			 is_local ? "local" : "host", database, connection_user(connection),
+			 is_local ? "" : " <address of this host>/32", is_local ? "peer" : "scram-sha-256");
+}
+
+/* What a server that refuses a connection wants. */
+static bool fail_connection_hint(const PGconn *connection, enum server_protocol protocol, const char *line,
+				 const char *sqlstate, struct error *err)
+{
+	/* The names of files and settings are the same in every language of the server. */
+	if (strcmp(sqlstate, "28000") == 0 && strstr(line, "pg_hba.conf") != NULL)
+		return fail_pg_hba(connection, protocol, err);
+	if (strcmp(sqlstate, "28000") == 0)
+		return fail_hint(err,
+				 "Create the role with \"CREATE ROLE %s LOGIN REPLICATION\", or name another one with "
+				 "-U.",
+				 connection_user(connection));
+	if (strcmp(sqlstate, "42501") == 0 && protocol == SERVER_REPLICATION)
+		return fail_hint(err, "A superuser can allow it with \"ALTER ROLE %s REPLICATION\".",
+				 connection_user(connection));
+	if (strncmp(sqlstate, "28P", 3) == 0 || PQconnectionNeedsPassword(connection))
+		return fail_hint(err, "Put the password into ~/.pgpass (mode 0600), or use -W to be asked for it.");
+	if (strcmp(sqlstate, "53300") == 0 && strstr(line, "max_wal_senders") != NULL)
+		return fail_hint(err,
+				 "Set max_wal_senders = 10 and wal_level = replica on the server and restart it; if "
+				 "they are so already, all senders are in use.");
+	if (strcmp(sqlstate, "57P03") == 0)
+		return fail_hint(err, "The server is starting up, shutting down or recovering: try again later.");
+	if (*sqlstate == '\0')
+		return fail_hint(err, "Check that the server runs, and -h, -p and -d (or PGHOST, PGPORT, PGSERVICE).");
+	return false;
+}
+
+static bool fail_connection(const PGconn *connection, enum server_protocol protocol, struct error *err)
+{
+	char line[sizeof(err->text)];
+	char sqlstate[SQLSTATE_SIZE];
+	enum error_kind kind = ERROR_UNREACHABLE;
+
+	text_join_lines(PQerrorMessage(connection), line, sizeof(line));
+	line_take_sqlstate(line, sqlstate);
+	if (strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "42501") == 0 || PQconnectionNeedsPassword(connection))
+		kind = ERROR_DENIED;
+	else if (strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0)
+		kind = ERROR_USAGE;
+	(void) fail(err, kind, "could not connect to the server: %s", *line != '\0' ? line : "libpq gave no reason");
+	return fail_connection_hint(connection, protocol, line, sqlstate, err);
+}
+
+/* What a failed command says: message and detail of the server, or what libpq has to say about the connection. */
+static bool fail_result(const struct server *server, const PGresult *result, struct error *err, const char *doing)
+{
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	char line[sizeof(err->text)];
+
+	if (message == NULL) {
+		text_join_lines(PQerrorMessage(server->connection), line, sizeof(line));
+		return fail(err, ERROR_UNREACHABLE, "could not %s: %s", doing,
+			    *line != '\0' ? line : "the server answered something unexpected");
+	}
+	enum error_kind kind = sqlstate != NULL && strcmp(sqlstate, "42501") == 0 ? ERROR_DENIED : ERROR_SYSTEM;
+	/* 57P0x: shut down or terminated by an administrator; 08: connection lost. */
+	if (sqlstate != NULL && (strncmp(sqlstate, "57P", 3) == 0 || strncmp(sqlstate, "08", 2) == 0))
+		kind = ERROR_UNREACHABLE;
+	(void) fail(err, kind, "could not %s: %s%s%s%s", doing, message, detail != NULL ? " (" : "",
+		    detail != NULL ? detail : "", detail != NULL ? ")" : "");
+	return hint != NULL ? fail_hint(err, "%s", hint) : false;
+}
+
+/* Warnings and notices of the server. They come while something else is waited for and are no reason to stop. */
+static void server_notice(void *context, const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+
+	(void) context;
+	if (message == NULL)
+		return;
+	if (severity != NULL && strcmp(severity, "WARNING") == 0)
+		log_warning("the server says: %s%s%s", message, detail != NULL ? ": " : "",
+			    detail != NULL ? detail : "");
+	else
+		log_debug("the server says: %s", message);
+}
+
+/* ---------------------------------------------------------------------------------------------- connecting */
+
+struct parameters {
+	int count;
+	const char *names[OPTIONS_MAX + 1];
+	const char *values[OPTIONS_MAX + 1];
+};
+
+static void parameters_add(struct parameters *parameters, const char *name, const char *value)
+{
+	if (value == NULL || parameters->count == OPTIONS_MAX)
+		return;
+	parameters->names[parameters->count] = name;
+	parameters->values[parameters->count++] = value;
+}
+
+/* What comes later wins (PQconnectdbParams), so: ours that may be overruled, the conninfo's, the flags', ours. As
+ * GetConnection() of pg_basebackup (streamutil.c). */
+static void parameters_fill(struct parameters *parameters, const struct server_address *address,
+			    enum server_protocol protocol, const PQconninfoOption *given)
+{
+	bool is_replication = protocol == SERVER_REPLICATION;
+
+	if (!is_replication)
+		parameters_add(parameters, "dbname", "postgres");
+	/* A peer that vanished is noticed within two minutes, not two hours. */
+	parameters_add(parameters, "keepalives_idle", "60");
+	parameters_add(parameters, "keepalives_interval", "10");
+	parameters_add(parameters, "keepalives_count", "6");
+	for (const PQconninfoOption *option = given; option != NULL && option->keyword != NULL; option++) {
+		if (option->val == NULL || *option->val == '\0' || strcmp(option->keyword, "replication") == 0 ||
+		    (is_replication && strcmp(option->keyword, "dbname") == 0))
+			continue;
+		parameters_add(parameters, option->keyword, option->val);
+	}
+	parameters_add(parameters, "host", address->host);
+	parameters_add(parameters, "port", address->port);
+	parameters_add(parameters, "user", address->user);
+	parameters_add(parameters, "password", address->password);
+	parameters_add(parameters, "fallback_application_name", address->program);
+	parameters_add(parameters, "client_encoding", "UTF8");
+	if (is_replication) {
+		parameters_add(parameters, "dbname", "replication"); /* for .pgpass */
+		parameters_add(parameters, "replication", "true");
+	}
+}
+
+/* Waits until the socket is ready; false when the deadline comes first. */
+static bool connection_wait(const PGconn *connection, short events, int64_t deadline)
+{
+	struct pollfd socket = {.fd = PQsocket(connection), .events = events};
+
+	if (socket.fd < 0)
+		return true; /* libpq will say what is wrong */
+	for (;;) {
+		int64_t left_ms = deadline_left_ms(deadline);
+
+		if (left_ms <= 0)
+			return false;
+		int ready = poll(&socket, 1, (int) (left_ms < 60 * 1000 ? left_ms : 60 * 1000));
+		if (ready > 0 || (ready < 0 && errno != EINTR))
+			return true;
+	}
+}
+
+static int64_t connection_timeout_ms(PGconn *connection)
+{
+	int64_t timeout_ms = CONNECT_TIMEOUT_MS;
+	PQconninfoOption *options = PQconninfo(connection);
+
+	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++) {
+		if (strcmp(option->keyword, "connect_timeout") == 0 && option->val != NULL && atoi(option->val) > 0)
+			timeout_ms = 1000 * (int64_t) atoi(option->val);
+	}
+	PQconninfoFree(options);
+	return timeout_ms;
+}
+
+static bool connection_finish(PGconn *connection, enum server_protocol protocol, struct error *err)
+{
+	int64_t timeout_ms = connection_timeout_ms(connection);
+	int64_t deadline = deadline_in(timeout_ms);
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+
+	while (PQstatus(connection) != CONNECTION_BAD && status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+		if (!connection_wait(connection, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
+			return fail(err, ERROR_UNREACHABLE,
+				    "could not connect to the server: it did not answer within %" PRId64 " s",
+				    timeout_ms / 1000) ||
+			       fail_hint(err, "Check -h, -p and -d; connect_timeout in -d sets another time.");
+		status = PQconnectPoll(connection);
+	}
+	if (PQstatus(connection) == CONNECTION_OK)
+		return true;
+	return fail_connection(connection, protocol, err);
+}
+
+static bool server_check_version(struct server *server, struct error *err)
+{
+	server->version = PQserverVersion(server->connection);
+	if (server->version < 130000)
+		return fail(err, ERROR_USAGE, "the server is of version %s, but PostgreSQL 13 or newer is needed",
+			    PQparameterStatus(server->connection, "server_version") != NULL
+				    ? PQparameterStatus(server->connection, "server_version")
+				    : "unknown");
+	return true;
+}
+
+bool server_open(const struct server_address *address, enum server_protocol protocol, struct server **server,
+		 bool *needs_password, struct error *err)
+{
+	struct server *made SERVER_CLEANUP = calloc(1, sizeof(*made));
+	struct parameters parameters = {0};
+	PQconninfoOption *given = NULL;
+
+	*needs_password = false;
+	if (made == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	if (address->conninfo != NULL) {
+		char *reason = NULL;
+		char line[512];
+
+		given = PQconninfoParse(address->conninfo, &reason);
+		if (given == NULL) {
+			text_join_lines(reason != NULL ? reason : "out of memory", line, sizeof(line));
+			PQfreemem(reason);
+			return fail(err, ERROR_USAGE, "the connection string cannot be read: %s", line) ||
+			       fail_hint(err, "It looks like \"host=db1 port=5432 user=backup\" or \"service=main\".");
+		}
+	}
+	parameters_fill(&parameters, address, protocol, given);
+	made->connection = PQconnectStartParams(parameters.names, parameters.values, 0);
+	PQconninfoFree(given);
+	if (made->connection == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	(void) PQsetErrorVerbosity(made->connection, PQERRORS_VERBOSE);
+	(void) PQsetNoticeReceiver(made->connection, server_notice, NULL);
+	if (!connection_finish(made->connection, protocol, err)) {
+		*needs_password = PQconnectionNeedsPassword(made->connection) != 0 && address->password == NULL;
+		return false;
+	}
+	TRY(server_check_version(made, err));
+	*server = made;
+	made = NULL;
+	return true;
+}
+
+void server_close(struct server *server)
+{
+	if (server == NULL)
+		return;
+	PQfinish(server->connection);
+	free(server);
+}
+
+void server_cleanup(struct server **server)
+{
+	server_close(*server);
+	*server = NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------- results */
+
+static void result_release(PGresult **result)
+{
+	PQclear(*result);
+}
+
+#define RESULT_CLEANUP __attribute__((cleanup(result_release)))
+
+static bool fail_silent(struct error *err, const char *doing, int64_t timeout_ms)
+{
+	return fail(err, ERROR_UNREACHABLE, "could not %s: the server sent nothing for %" PRId64 " s", doing,
+		    timeout_ms / 1000) ||
+	       fail_hint(err, "Check the network, and what the server is doing (pg_stat_activity, its log).");
+}
+
+/* Sends what libpq still holds back and waits until there is something to read. */
+static bool server_wait(struct server *server, int64_t deadline, int64_t timeout_ms, const char *doing,
+			struct error *err)
+{
+	int unsent = PQflush(server->connection);
+	short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
+
+	if (!connection_wait(server->connection, events, deadline))
+		return fail_silent(err, doing, timeout_ms);
+	if (unsent < 0 || PQconsumeInput(server->connection) == 0)
+		return fail_result(server, NULL, err, doing);
+	return true;
+}
+
+/* The next result, NULL when there are no more. */
+static bool server_result(struct server *server, int64_t timeout_ms, const char *doing, PGresult **result,
+			  struct error *err)
+{
+	int64_t deadline = deadline_in(timeout_ms);
+
+	while (PQisBusy(server->connection))
+		TRY(server_wait(server, deadline, timeout_ms, doing, err));
+	*result = PQgetResult(server->connection);
+	return true;
+}
+
+/* The next result must have this status, and if it is rows, at least so many rows and columns. */
+static bool server_expect(struct server *server, int64_t timeout_ms, ExecStatusType status, int columns,
+			  const char *doing, PGresult **result, struct error *err)
+{
+	TRY(server_result(server, timeout_ms, doing, result, err));
+	if (PQresultStatus(*result) != status)
+		return fail_result(server, *result, err, doing);
+	if (status == PGRES_TUPLES_OK && (PQntuples(*result) < 1 || PQnfields(*result) < columns))
+		return fail(err, ERROR_CORRUPT, "could not %s: the server answered %d rows of %d columns", doing,
+			    PQntuples(*result), PQnfields(*result));
+	return true;
+}
+
+/* Reads what is left of a command. An error among it counts. */
+static bool server_drain(struct server *server, const char *doing, struct error *err)
+{
+	for (;;) {
+		PGresult *result RESULT_CLEANUP = NULL;
+
+		TRY(server_result(server, QUERY_TIMEOUT_MS, doing, &result, err));
+		if (result == NULL)
+			return true;
+		if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
+			return fail_result(server, result, err, doing);
+	}
+}
+
+static bool server_send(struct server *server, const char *command, const char *doing, struct error *err)
+{
+	return PQsendQuery(server->connection, command) == 1 ? true : fail_result(server, NULL, err, doing);
+}
+
+bool server_query(struct server *server, const char *statement, int parameter_count, const char *const *parameters,
+		  struct buf *answer, struct error *err)
+{
+	PGresult *result RESULT_CLEANUP = NULL;
+	static const char doing[] = "ask the server";
+
+	if (PQsendQueryParams(server->connection, statement, parameter_count, NULL, parameters, NULL, NULL, 0) != 1)
+		return fail_result(server, NULL, err, doing);
+	TRY(server_expect(server, QUERY_TIMEOUT_MS, PGRES_TUPLES_OK, 1, doing, &result, err));
+	TRY(buf_append(answer, bytes_of(PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0)), err));
+	return server_drain(server, doing, err);
+}
+
+/* ------------------------------------------------------------------------------------------------ settings */
+
+/* Text of a setting. `fallback` (unless NULL) when the server does not let us read it. */
+static bool server_show(struct server *server, const char *name, const char *fallback, char *value, size_t size,
+			struct error *err)
+{
+	PGresult *result RESULT_CLEANUP = NULL;
+	char command[64];
+	char doing[96];
+
+	(void) snprintf(command, sizeof(command), "SHOW %s", name);
+	(void) snprintf(doing, sizeof(doing), "read the setting \"%s\" of the server", name);
+	TRY(server_send(server, command, doing, err));
+	if (!server_expect(server, QUERY_TIMEOUT_MS, PGRES_TUPLES_OK, 1, doing, &result, err)) {
+		if (fallback == NULL || err->kind == ERROR_UNREACHABLE)
+			return false;
+		*err = (struct error){0};
+		(void) snprintf(value, size, "%s", fallback);
+		return server_drain(server, doing, err);
+	}
+	(void) snprintf(value, size, "%s", PQgetvalue(result, 0, 0));
+	return server_drain(server, doing, err);
+}
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+/* "16MB", "8192", "5min": a number and one of the units, as SHOW writes them (guc.c, ShowGUCOption). */
+static bool number_with_unit_parse(const char *text, const struct unit *units, int64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoll(text, &end, 10);
+	if (end == text || errno != 0 || *number < 0 || *number > INT32_MAX)
+		return false;
+	for (; units->name != NULL; units++) {
+		if (strcmp(end, units->name) == 0) {
+			*number *= units->factor;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool server_show_number(struct server *server, const char *name, const struct unit *units, int64_t *number,
+			       struct error *err)
+{
+	char text[64];
+
+	TRY(server_show(server, name, NULL, text, sizeof(text), err));
+	if (!number_with_unit_parse(text, units, number))
+		return fail(err, ERROR_CORRUPT, "the setting \"%s\" of the server is \"%s\", which is no number", name,
+			    text);
+	return true;
+}
+
+static bool server_read_sizes(struct server *server, struct server_settings *settings, struct error *err)
+{
+	static const struct unit sizes[] = {{"", 1},	     {"B", 1},	      {"kB", 1024},
+					    {"MB", 1 << 20}, {"GB", 1 << 30}, {NULL, 0}};
+	static const struct unit times[] = {{"ms", 1},		{"s", 1000},	     {"min", 60 * 1000},
+					    {"h", 3600 * 1000}, {"d", 86400 * 1000}, {NULL, 0}};
+	int64_t number;
+
+	TRY(server_show_number(server, "wal_segment_size", sizes, &number, err));
+	if (!wal_segment_size_valid((uint64_t) number))
+		return fail(err, ERROR_CORRUPT, "the server has WAL segments of %" PRId64 " bytes", number);
+	settings->wal_segment_size = (uint32_t) number;
+	TRY(server_show_number(server, "block_size", sizes, &number, err));
+	if (number < 1024 || number > 32768)
+		return fail(err, ERROR_CORRUPT, "the server has blocks of %" PRId64 " bytes", number);
+	settings->block_size = (uint32_t) number;
+	TRY(server_show_number(server, "segment_size", sizes, &number, err));
+	settings->segment_blocks = (uint32_t) (number / settings->block_size);
+	return server_show_number(server, "checkpoint_timeout", times, &settings->checkpoint_timeout_ms, err);
+}
+
+/* Since 14 the server reports it by itself; before, a transaction that must be read-only although that is not the
+ * default says so (StartTransaction(), xact.c). */
+static bool server_read_recovery(struct server *server, bool *in_recovery, struct error *err)
+{
+	const char *reported = PQparameterStatus(server->connection, "in_hot_standby");
+	char by_default[8];
+	char now[8];
+
+	if (reported != NULL) {
+		*in_recovery = strcmp(reported, "on") == 0;
+		return true;
+	}
+	TRY(server_show(server, "default_transaction_read_only", NULL, by_default, sizeof(by_default), err));
+	TRY(server_show(server, "transaction_read_only", NULL, now, sizeof(now), err));
+	*in_recovery = strcmp(now, "on") == 0 && strcmp(by_default, "on") != 0;
+	return true;
+}
+
+bool server_read_settings(struct server *server, struct server_settings *settings, struct error *err)
+{
+	char text[16];
+	char command[16];
+	char library[16] = "";
+
+	memset(settings, 0, sizeof(*settings));
+	settings->version = server->version;
+	TRY(server_read_recovery(server, &settings->in_recovery, err));
+	TRY(server_show(server, "wal_level", NULL, settings->wal_level, sizeof(settings->wal_level), err));
+	TRY(server_show(server, "archive_mode", NULL, text, sizeof(text), err));
+	settings->is_archiving = strcmp(text, "on") == 0 || strcmp(text, "always") == 0;
+	TRY(server_show(server, "archive_command", "unknown", command, sizeof(command), err));
+	if (server->version >= 150000)
+		TRY(server_show(server, "archive_library", "unknown", library, sizeof(library), err));
+	/* SHOW says "(disabled)" for an empty command on some versions (show_archive_command()). */
+	settings->has_archive_command = *library != '\0' || (*command != '\0' && strcmp(command, "(disabled)") != 0);
+	TRY(server_show(server, "data_checksums", NULL, text, sizeof(text), err));
+	settings->has_data_checksums = strcmp(text, "on") == 0;
+	return server_read_sizes(server, settings, err);
+}
+
+static bool timeline_parse(const char *text, uint32_t *timeline)
+{
+	char *end;
+	unsigned long long value = strtoull(text, &end, 10);
+
+	*timeline = (uint32_t) value;
+	return end != text && *end == '\0' && value > 0 && value <= UINT32_MAX;
+}
+
+bool server_identify(struct server *server, struct server_identity *identity, struct error *err)
+{
+	PGresult *result RESULT_CLEANUP = NULL;
+	static const char doing[] = "identify the server";
+	char *end;
+
+	TRY(server_send(server, "IDENTIFY_SYSTEM", doing, err));
+	TRY(server_expect(server, QUERY_TIMEOUT_MS, PGRES_TUPLES_OK, 3, doing, &result, err));
+	identity->system_identifier = strtoull(PQgetvalue(result, 0, 0), &end, 10);
+	if (*end != '\0' || identity->system_identifier == 0 ||
+	    !timeline_parse(PQgetvalue(result, 0, 1), &identity->timeline) ||
+	    !lsn_parse(PQgetvalue(result, 0, 2), &identity->flushed))
+		return fail(err, ERROR_CORRUPT, "could not identify the server: it answered \"%s\", \"%s\", \"%s\"",
+			    PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+	return server_drain(server, doing, err);
+}
+
+/* --------------------------------------------------------------------------------------------- base backup */
+
+static const char backing_up[] = "take the base backup";
+
+/* The strings of the replication grammar know no escape but the doubled quote (repl_scanner.l). */
+static bool command_append_text(struct buf *command, const char *text, struct error *err)
+{
+	TRY(buf_append_text(command, "'", err));
+	for (; *text != '\0'; text++) {
+		TRY(buf_append(command, bytes_of(text, 1), err));
+		if (*text == '\'')
+			TRY(buf_append_text(command, "'", err));
+	}
+	return buf_append_text(command, "'", err);
+}
+
+/* kB a second, within what the server takes (MAX_RATE_LOWER, MAX_RATE_UPPER of basebackup.h). */
+static int64_t rate_in_kb(int64_t rate_max)
+{
+	int64_t rate = rate_max / 1024;
+
+	return rate < 32 ? 32 : rate > 1024 * 1024 ? 1024 * 1024 : rate;
+}
+
+/* One option of each flavour: 15 and newer take "NAME value" in parentheses, 13 and 14 know words only. WAL is left out
+ * (it comes through the archive), nothing is waited for (we prove that it came), page checksums are verified here (the
+ * one process that feeds us has better things to do), and the manifest has CRCs only (SHA-256 halves the stream). */
+static bool command_format(const struct server *server, const struct base_backup_request *request, struct buf *command,
+			   struct error *err)
+{
+	bool is_new = server->version >= 150000;
+
+	TRY(buf_append_text(command, is_new ? "BASE_BACKUP (LABEL " : "BASE_BACKUP LABEL ", err));
+	TRY(command_append_text(command, request->label, err));
+	if (is_new) {
+		TRY(buf_format(command, err,
+			       ", PROGRESS %s, CHECKPOINT '%s', WAL false, WAIT false, TABLESPACE_MAP true, "
+			       "VERIFY_CHECKSUMS false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C'",
+			       request->wants_sizes ? "true" : "false", request->is_fast ? "fast" : "spread"));
+		if (request->rate_max > 0)
+			TRY(buf_format(command, err, ", MAX_RATE %" PRId64, rate_in_kb(request->rate_max)));
+		return buf_append_text(command, ")", err);
+	}
+	TRY(buf_format(command, err, "%s%s NOWAIT", request->wants_sizes ? " PROGRESS" : "",
+		       request->is_fast ? " FAST" : ""));
+	if (request->rate_max > 0)
+		TRY(buf_format(command, err, " MAX_RATE %" PRId64, rate_in_kb(request->rate_max)));
+	return buf_append_text(command, " TABLESPACE_MAP NOVERIFY_CHECKSUMS MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'",
+			       err);
+}
+
+static void start_release(struct base_backup_start *start)
+{
+	free(start->tablespaces);
+	start->tablespaces = NULL;
+}
+
+#define START_CLEANUP __attribute__((cleanup(start_release)))
+
+/* A result set of one row: LSN, timeline. */
+static bool position_parse(const PGresult *result, uint64_t *lsn, uint32_t *timeline, struct error *err)
+{
+	if (lsn_parse(PQgetvalue(result, 0, 0), lsn) && timeline_parse(PQgetvalue(result, 0, 1), timeline))
+		return true;
+	return fail(err, ERROR_CORRUPT,
+		    "could not take the base backup: the server says that it is at \"%s\", timeline \"%s\"",
+		    PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+}
+
+/* A row of the second result set: OID, path, kB. No OID for the data directory. */
+static bool tablespace_parse(const PGresult *result, int row, struct base_backup_tablespace *tablespace,
+			     struct error *err)
+{
+	const char *path = PQgetvalue(result, row, 1);
+
+	memset(tablespace, 0, sizeof(*tablespace));
+	tablespace->size = strtoull(PQgetvalue(result, row, 2), NULL, 10) * 1024;
+	if (PQgetisnull(result, row, 0))
+		return true;
+	if (!timeline_parse(PQgetvalue(result, row, 0), &tablespace->oid) || strlen(path) >= sizeof(tablespace->path))
+		return fail(err, ERROR_CORRUPT,
+			    "could not take the base backup: the server has a tablespace \"%s\" at \"%s\"",
+			    PQgetvalue(result, row, 0), path);
+	(void) snprintf(tablespace->path, sizeof(tablespace->path), "%s", path);
+	return true;
+}
+
+static bool start_receive(struct server *server, int64_t wait_ms, struct base_backup_start *start, struct error *err)
+{
+	PGresult *position RESULT_CLEANUP = NULL;
+	PGresult *rows RESULT_CLEANUP = NULL;
+
+	TRY(server_expect(server, wait_ms, PGRES_TUPLES_OK, 2, backing_up, &position, err));
+	TRY(position_parse(position, &start->lsn, &start->timeline, err));
+	/* Sizes are summed up by walking the whole data directory. */
+	TRY(server_expect(server, IDLE_TIMEOUT_MS, PGRES_TUPLES_OK, 3, backing_up, &rows, err));
+	if (PQntuples(rows) > BASE_BACKUP_TABLESPACES_MAX)
+		return fail(err, ERROR_USAGE, "the server has more than %d tablespaces", BASE_BACKUP_TABLESPACES_MAX);
+	start->tablespace_count = PQntuples(rows);
+	start->tablespaces = calloc((size_t) start->tablespace_count, sizeof(*start->tablespaces));
+	if (start->tablespaces == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	for (int i = 0; i < start->tablespace_count; i++)
+		TRY(tablespace_parse(rows, i, &start->tablespaces[i], err));
+	return true;
+}
+
+/* The next message of a COPY OUT; *size is -1 at its end. The caller frees *message with PQfreemem(). */
+static bool copy_receive(struct server *server, char **message, int *size, struct error *err)
+{
+	int64_t deadline = deadline_in(IDLE_TIMEOUT_MS);
+
+	for (;;) {
+		*size = PQgetCopyData(server->connection, message, 1);
+		if (*size == -2)
+			return fail_result(server, NULL, err, backing_up);
+		if (*size != 0)
+			return true;
+		TRY(server_wait(server, deadline, IDLE_TIMEOUT_MS, backing_up, err));
+	}
+}
+
+static bool copy_begin(struct server *server, struct error *err)
+{
+	PGresult *result RESULT_CLEANUP = NULL;
+
+	return server_expect(server, IDLE_TIMEOUT_MS, PGRES_COPY_OUT, 0, backing_up, &result, err);
+}
+
+/* One whole COPY OUT, every message to `take`. */
+typedef bool (*copy_take)(void *context, struct bytes message, struct error *err);
+
+static bool copy_each(struct server *server, copy_take take, void *context, struct error *err)
+{
+	TRY(copy_begin(server, err));
+	for (;;) {
+		char *message = NULL;
+		int size;
+
+		TRY(copy_receive(server, &message, &size, err));
+		if (size < 0)
+			return true;
+		bool taken = take(context, bytes_of(message, (size_t) size), err);
+		PQfreemem(message);
+		TRY(taken);
+	}
+}
+
+struct receiving {
+	const struct base_backup_visitor *visitor;
+	const struct base_backup_start *start;
+	bool is_begun; /* an archive or the manifest: data may come */
+};
+
+static bool fail_protocol(struct error *err, const char *what)
+{
+	return fail(err, ERROR_CORRUPT, "could not take the base backup: the server sent %s", what);
+}
+
+/* "n": an archive begins. Its name is base.tar or <oid>.tar, of a tablespace that was announced. */
+static bool archive_begin(struct receiving *receiving, struct bytes message, struct error *err)
+{
+	const char *name = (const char *) message.data;
+	const struct base_backup_start *start = receiving->start;
+
+	if (message.size == 0 || memchr(message.data, '\0', message.size) == NULL)
+		return fail_protocol(err, "an archive without a name");
+	receiving->is_begun = true;
+	for (int i = 0; i < start->tablespace_count; i++) {
+		char expected[32] = "base.tar";
+
+		if (start->tablespaces[i].oid != 0)
+			(void) snprintf(expected, sizeof(expected), "%" PRIu32 ".tar", start->tablespaces[i].oid);
+		if (strcmp(name, expected) == 0)
+			return receiving->visitor->archive(receiving->visitor->context, &start->tablespaces[i], err);
+	}
+	return fail(err, ERROR_CORRUPT,
+		    "could not take the base backup: the server sent an archive \"%.100s\" that it had not announced",
+		    name);
+}
+
+/* A message of servers from 15 on (protocol-replication, BASE_BACKUP). */
+static bool message_take(void *context, struct bytes message, struct error *err)
+{
+	struct receiving *receiving = context;
+	const struct base_backup_visitor *visitor = receiving->visitor;
+
+	if (message.size == 0)
+		return fail_protocol(err, "an empty message");
+	struct bytes rest = bytes_slice(message, 1, message.size - 1);
+	switch (message.data[0]) {
+	case 'n':
+		return archive_begin(receiving, rest, err);
+	case 'm':
+		receiving->is_begun = true;
+		return visitor->manifest(visitor->context, err);
+	case 'd':
+		if (!receiving->is_begun)
+			return fail_protocol(err, "content before the name of an archive");
+		return visitor->data(visitor->context, rest, err);
+	case 'p':
+		return true; /* how far the server is: we count ourselves */
+	default:
+		return fail_protocol(err, "a message of a kind that is not known");
+	}
+}
+
+/* Servers before 15: a COPY OUT holds nothing but an archive or the manifest. */
+static bool plain_take(void *context, struct bytes message, struct error *err)
+{
+	const struct base_backup_visitor *visitor = context;
+
+	return visitor->data(visitor->context, message, err);
+}
+
+static bool files_receive(struct server *server, const struct base_backup_start *start,
+			  const struct base_backup_visitor *visitor, struct error *err)
+{
+	struct receiving receiving = {.visitor = visitor, .start = start};
+	struct base_backup_visitor plain = *visitor;
+
+	if (server->version >= 150000)
+		return copy_each(server, message_take, &receiving, err);
+	for (int i = 0; i < start->tablespace_count; i++) {
+		TRY(visitor->archive(visitor->context, &start->tablespaces[i], err));
+		TRY(copy_each(server, plain_take, &plain, err));
+	}
+	TRY(visitor->manifest(visitor->context, err));
+	return copy_each(server, plain_take, &plain, err);
+}
+
+bool server_base_backup(struct server *server, const struct base_backup_request *request,
+			const struct base_backup_visitor *visitor, struct base_backup_end *end, struct error *err)
+{
+	struct base_backup_start start START_CLEANUP = {0};
+	PGresult *position RESULT_CLEANUP = NULL;
+	const char *command_text;
+	BUF(command, 8 * KiB);
+
+	TRY(command_format(server, request, &command, err));
+	TRY(buf_text(&command, &command_text, err));
+	TRY(server_send(server, command_text, backing_up, err));
+	TRY(start_receive(server, request->start_wait_ms, &start, err));
+	TRY(visitor->begin(visitor->context, &start, err));
+	TRY(files_receive(server, &start, visitor, err));
+	TRY(server_expect(server, IDLE_TIMEOUT_MS, PGRES_TUPLES_OK, 2, backing_up, &position, err));
+	TRY(position_parse(position, &end->lsn, &end->timeline, err));
+	return server_drain(server, backing_up, err);
+}

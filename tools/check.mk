@@ -1,0 +1,41 @@
+# Packages, tests, lint, demo and installation. Needs $(BUILD), $(BINARIES), $(UNIT_TESTS) of the Makefile.
+
+TEST_TOOLS := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
+
+$(BUILD)/tools/%: $(BUILD)/t/tools/%.o $(BUILD)/libpitr.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+test-tools: $(TEST_TOOLS)
+
+packages:
+	tools/install-packages.sh build demo check
+
+# The libraries are looked for once make has started, so what needs them runs in a make of its own.
+demo:
+	@tools/install-packages.sh build demo
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) all
+	@tools/demo.sh
+
+check:
+	@tools/install-packages.sh build check
+	@tools/run-tests.sh
+
+check-full:
+	@tools/install-packages.sh build check
+	@tools/run-tests.sh --full
+
+lint:
+	@tools/install-packages.sh build lint
+	@tools/lint.sh
+
+MAN_PAGES := $(wildcard docs/man/*.1)
+DOCUMENTS := README.md $(wildcard docs/*.md)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/pitr
+	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
+	$(if $(wildcard $(DOCUMENTS)),install -m 644 $(wildcard $(DOCUMENTS)) $(DESTDIR)$(PREFIX)/share/doc/pitr)
+
+.PHONY: test-tools packages demo check check-full lint install

@@ -1,0 +1,63 @@
+#!/bin/bash
+# Holds every #include of our own against the drawing in docs/architecture.md:
+#
+#   commands -> repo -> pg, codec, storage, config (siblings: none knows another) -> base
+#
+# and refuses headers that include one another in a circle.    tools/lint-layers.sh [TREE]
+set -euo pipefail
+cd "${1:-$(dirname "$0")/..}"
+
+commands='archive_command restore_command basebackup restore catalog'
+
+# file:line:header of each #include "...".
+includes() {
+	local command folders=()
+	for command in $commands; do
+		[ ! -d "$command" ] || folders+=("$command")
+	done
+	grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' lib "${folders[@]}" --include='*.[ch]' |
+		sed -E 's/^([^:]+):([0-9]+):[^"]*"([^"]+)".*/\1:\2:\3/' | ours
+}
+
+# Headers that are not of this tree (PostgreSQL's, in quotes) are the business of lint-doors.pl.
+ours() {
+	local path line header
+	while IFS=: read -r path line header; do
+		if [ -e "lib/$header" ] || [ -e "${path%/*}/$header" ]; then
+			echo "$path:$line:$header"
+		fi
+	done
+}
+
+status=0
+includes | awk -F: -v commands="$commands" '
+BEGIN {
+	may["base"] = " base "
+	may["pg"] = " base pg "
+	may["codec"] = " base codec "
+	may["storage"] = " base storage "
+	may["config"] = " base config "
+	may["repo"] = " base pg codec storage config repo "
+	count = split(commands, command, " ")
+	for (i = 1; i <= count; i++)
+		may[command[i]] = may["repo"] "own "
+}
+{
+	count = split($1, path, "/")
+	layer = path[1] == "lib" ? path[2] : path[1]
+	target = index($3, "/") ? substr($3, 1, index($3, "/") - 1) : "own"
+	if (!(layer in may)) {
+		printf "%s:%s: folder \"%s\" is not in the drawing\n", $1, $2, layer
+		bad = 1
+	} else if (index(may[layer], " " target " ") == 0) {
+		printf "%s:%s: \"%s\" may not include \"%s\"; it may include:%s\n", $1, $2, layer, $3, may[layer]
+		bad = 1
+	}
+}
+END { exit bad }' >&2 || status=1
+
+circle=$(includes | awk -F: '$1 ~ /\.h$/ { sub(/^lib\//, "", $1); print $1, $3 }' | tsort 2>&1 >/dev/null) || {
+	printf 'headers that include one another:\n%s\n' "$circle" >&2
+	status=1
+}
+exit $status
