@@ -45,10 +45,11 @@ bool fail_in(struct error *err, const char *format, ...)
 	va_start(arguments, format);
 	(void) vsnprintf(context, sizeof(context), format, arguments);
 	va_end(arguments);
-	memcpy(inner, err->text, sizeof(inner));
-	size_t used = (size_t) snprintf(err->text, sizeof(err->text), "%s", context);
-	if (used < sizeof(err->text))
-		(void) snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
+	(void) snprintf(inner, sizeof(inner), "%s", err->text);
+	int used = snprintf(err->text, sizeof(err->text), "%s: ", context);
+	if (used > 0 && (size_t) used < sizeof(err->text))
+		(void) snprintf(err->text + used, sizeof(err->text) - (size_t) used, "%.*s",
+				(int) sizeof(err->text) - used - 1, inner);
 	return false;
 }
 

@@ -13,7 +13,6 @@
 #define SYSTEMS_MAX 64
 
 struct systems {
-	const struct layout *layout;
 	int count;
 	uint64_t identifiers[SYSTEMS_MAX];
 	char last[LAYOUT_KEY_SIZE];
@@ -38,7 +37,6 @@ static bool systems_list(struct repo *repo, struct systems *systems, struct erro
 
 	layout_cluster_prefix(&repo->layout, prefix);
 	while (systems->count < SYSTEMS_MAX) {
-		char key[LAYOUT_KEY_SIZE];
 		struct layout layout = repo->layout;
 
 		systems->last[0] = '\0';
@@ -46,9 +44,8 @@ static bool systems_list(struct repo *repo, struct systems *systems, struct erro
 		if (systems->last[0] == '\0' ||
 		    sscanf(systems->last + strlen(prefix), "%" SCNu64 "/", &layout.system_identifier) != 1)
 			return true; /* what is no number sorts behind the numbers */
-		layout_identity(&layout, key);
 		systems->identifiers[systems->count++] = layout.system_identifier;
-		(void) snprintf(after, sizeof(after), "%s%" PRIu64 "0", prefix, layout.system_identifier);
+		layout_behind_system(&layout, after);
 	}
 	return true;
 }
@@ -65,7 +62,7 @@ static bool identity_not_initialised(struct repo *repo, struct error *err)
 /* Says whose the repository is when it does not know our system identifier. */
 static bool identity_of_another(struct repo *repo, uint64_t system_identifier, struct error *err)
 {
-	struct systems systems = {.layout = &repo->layout};
+	struct systems systems = {.count = 0};
 
 	TRY(systems_list(repo, &systems, err));
 	if (systems.count == 0)
@@ -80,7 +77,7 @@ static bool identity_of_another(struct repo *repo, uint64_t system_identifier, s
 
 static bool identity_only_system(struct repo *repo, uint64_t *system_identifier, struct error *err)
 {
-	struct systems systems = {.layout = &repo->layout};
+	struct systems systems = {.count = 0};
 
 	TRY(systems_list(repo, &systems, err));
 	if (systems.count == 0)
@@ -183,7 +180,7 @@ static bool identity_prove_canary(struct repo *repo, const char *key, struct byt
 		return fail(err, ERROR_CORRUPT, "\"%s\" gave back other bytes than were stored",
 			    storage_url(repo->storage));
 
-	struct systems seen = {.layout = &repo->layout};
+	struct systems seen = {.count = 0};
 	TRY(storage_list(repo->storage, key, "", systems_take_first, &seen, err));
 	if (strcmp(seen.last, key) != 0)
 		return fail(err, ERROR_CORRUPT, "\"%s\" does not list an object that was just stored",
@@ -296,7 +293,7 @@ static bool identity_put(struct repo *repo, struct error *err)
 
 bool identity_create(struct repo *repo, uint64_t system_identifier, struct error *err)
 {
-	struct systems systems = {.layout = &repo->layout};
+	struct systems systems = {.count = 0};
 
 	TRY(storage_create(repo->storage, err));
 	TRY(systems_list(repo, &systems, err));

@@ -104,6 +104,19 @@ void layout_wal_timelines_prefix(const struct layout *layout, char key[LAYOUT_KE
 	layout_format_branch(layout, key, "wal/");
 }
 
+void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/%" PRIu64 "0", layout->cluster, layout->system_identifier);
+}
+
+void layout_behind_timeline(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[32];
+
+	(void) snprintf(rest, sizeof(rest), "wal/%08" PRIX32 "0", timeline);
+	layout_format_branch(layout, key, rest);
+}
+
 void layout_history_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
 {
 	layout_format_branch(layout, key, "history/");

@@ -33,6 +33,10 @@ void layout_canary(const struct layout *layout, const uint8_t id[8], char key[LA
 void layout_wal(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE]);
 void layout_wal_prefix(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE]);
 void layout_wal_timelines_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
+/* Sort behind every key of the system, or of the timeline's segments, and before those of the next: where a listing
+ * goes on that only wants to know which there are. ('0' follows '/'.) */
+void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
+void layout_behind_timeline(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE]);
 void layout_history_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
 void layout_pack(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE]);
 void layout_manifest(const struct layout *layout, const char *label, uint32_t part, char key[LAYOUT_KEY_SIZE]);

@@ -292,7 +292,7 @@ bool wal_store_timelines(struct repo *repo, uint32_t *timelines, int max, int *c
 		if (list.first == 0)
 			break;
 		TRY(timelines_add(&list, list.first, err));
-		(void) snprintf(after, sizeof(after), "%s%08" PRIX32 "0", prefix, list.first);
+		layout_behind_timeline(&repo->layout, list.first, after);
 	}
 	*count = list.count;
 	return true;

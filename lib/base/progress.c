@@ -1,0 +1,70 @@
+#include "base/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#define FIRST_AFTER_MS	 2000
+#define TERMINAL_EACH_MS 500
+#define LINE_EACH_MS	 10000
+#define REST_SIZE	 64
+
+void progress_init(struct progress *progress, const char *what, uint64_t total, bool wanted)
+{
+	*progress = (struct progress){.what = what, .total = total};
+	(void) pthread_mutex_init(&progress->lock, NULL);
+	progress->is_terminal = isatty(STDERR_FILENO) == 1;
+	progress->is_shown = progress->is_terminal || wanted;
+	progress->started_ms = clock_monotonic_ms();
+	progress->next_ms = progress->started_ms + FIRST_AFTER_MS;
+}
+
+/* " (40%), 0:12 left", where the end is known. An estimate that was too low is no reason to go beyond it. */
+static void progress_format_rest(const struct progress *progress, uint64_t rate, char rest[REST_SIZE])
+{
+	uint64_t left = progress->total > progress->done ? progress->total - progress->done : 0;
+	uint64_t left_s = rate == 0 ? 0 : left / rate;
+	uint64_t percent = left == 0 ? 100 : progress->done * 100 / progress->total;
+
+	rest[0] = '\0';
+	if (progress->total > 0)
+		(void) snprintf(rest, REST_SIZE, " of %" PRIu64 " MB (%" PRIu64 "%%), %" PRIu64 ":%02" PRIu64 " left",
+				progress->total / MiB, percent, left_s / 60, left_s % 60);
+}
+
+static void progress_print(struct progress *progress, int64_t now_ms)
+{
+	uint64_t elapsed_ms = (uint64_t) (now_ms - progress->started_ms) + 1;
+	uint64_t rate = progress->done * 1000 / elapsed_ms; /* bytes a second */
+	char rest[REST_SIZE];
+
+	progress_format_rest(progress, rate, rest);
+	(void) fprintf(stderr, "%s%s: %" PRIu64 " MB%s, %" PRIu64 " MB/s%s", progress->is_terminal ? "\r" : "",
+		       progress->what, progress->done / MiB, rest, rate / MiB, progress->is_terminal ? "   " : "\n");
+	(void) fflush(stderr);
+	progress->has_line = progress->is_terminal;
+}
+
+void progress_add(struct progress *progress, uint64_t size)
+{
+	int64_t now_ms = clock_monotonic_ms();
+
+	(void) pthread_mutex_lock(&progress->lock);
+	progress->done += size;
+	if (progress->is_shown && now_ms >= progress->next_ms) {
+		progress_print(progress, now_ms);
+		progress->next_ms = now_ms + (progress->is_terminal ? TERMINAL_EACH_MS : LINE_EACH_MS);
+	}
+	(void) pthread_mutex_unlock(&progress->lock);
+}
+
+void progress_finish(struct progress *progress)
+{
+	if (progress->has_line)
+		(void) fputc('\n', stderr);
+	progress->has_line = false;
+	(void) pthread_mutex_destroy(&progress->lock);
+}
