@@ -76,6 +76,7 @@ unit: $(UNIT_TESTS)
 clean:
 	rm -rf build
 
+include tools/docs.mk
 include tools/check.mk
 
 -include $(shell find $(BUILD) -path $(BUILD)/pg -prune -o -type f -name '*.d' -print 2>/dev/null)

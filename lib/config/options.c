@@ -285,23 +285,11 @@ static bool variable_parse(struct options *options, const char *variable, struct
 	return option_set(options, id, OPTION_ENVIRONMENT, value, err);
 }
 
-/* What tests hand to themselves, in the environment that the programs then inherit. */
-static bool variable_is_of_tests(const char *variable)
-{
-	static const char *const PREFIXES[] = {"PITR_TEST_", "PITR_BIN=", "PITR_SANITIZE="};
-
-	for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
-		if (strncmp(variable, PREFIXES[i], strlen(PREFIXES[i])) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool environment_parse(struct options *options, struct error *err)
 {
 	for (char **variable = environ; *variable != NULL; variable++) {
 		if (strncmp(*variable, ENVIRONMENT_PREFIX, strlen(ENVIRONMENT_PREFIX)) != 0 ||
-		    variable_is_of_tests(*variable) || strchr(*variable, '=') == NULL)
+		    strchr(*variable, '=') == NULL)
 			continue;
 		if (!variable_parse(options, *variable, err))
 			return fail_in(err, "environment variable %.*s", (int) strcspn(*variable, "="), *variable);

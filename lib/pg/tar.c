@@ -130,7 +130,12 @@ static bool entry_parse_path(const struct tar *tar, struct tar_entry *entry, str
 	field_text(tar->header + PREFIX_OFFSET, PREFIX_SIZE, prefix);
 	(void) snprintf(entry->path, sizeof(entry->path), "%s%s%s", prefix, prefix[0] == '\0' ? "" : "/", name);
 
+	/* Servers send "./pg_wal/archive_status" (basebackup.c, sendDir(), 13 to 18). */
 	size_t length = strlen(entry->path);
+	if (strncmp(entry->path, "./", 2) == 0) {
+		length -= 2;
+		memmove(entry->path, entry->path + 2, length + 1);
+	}
 	if (entry->type == TAR_DIRECTORY && length > 1 && entry->path[length - 1] == '/')
 		entry->path[length - 1] = '\0';
 	if (!path_is_safe(entry->path))

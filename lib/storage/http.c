@@ -201,6 +201,35 @@ static void field_keep(struct http_field *field, const char *line, size_t size)
 	field->value[size] = '\0';
 }
 
+static int64_t transfer_length(const struct transfer *transfer)
+{
+	curl_off_t length = -1;
+
+	if (curl_easy_getinfo(transfer->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) != CURLE_OK)
+		return -1;
+	return (int64_t) length;
+}
+
+static bool transfer_has_content(const struct transfer *transfer)
+{
+	long status = 0;
+
+	(void) curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
+	return transfer->response->content != NULL && status >= 200 && status <= 299;
+}
+
+/* The whole is asked for at once, so that one too large is refused before it is fetched. */
+static bool transfer_make_room(struct transfer *transfer)
+{
+	int64_t length = transfer_length(transfer);
+
+	if (length <= 0 || !transfer_has_content(transfer) ||
+	    buf_reserve(transfer->response->content, (size_t) length, &transfer->content_error))
+		return true;
+	transfer->overflowed = true;
+	return false;
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
 	struct transfer *transfer = context;
@@ -213,28 +242,10 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 		else
 			field_keep(&response->fields[i], line, size * count);
 	}
+	/* The empty line is the end of the headers. */
+	if (size * count == 2 && line[0] == '\r' && !transfer_make_room(transfer))
+		return 0;
 	return size * count;
-}
-
-static int64_t transfer_length(const struct transfer *transfer)
-{
-	curl_off_t length = -1;
-
-	if (curl_easy_getinfo(transfer->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) != CURLE_OK)
-		return -1;
-	return (int64_t) length;
-}
-
-static bool transfer_keep(struct transfer *transfer, struct bytes part)
-{
-	struct buf *content = transfer->response->content;
-	int64_t length = transfer_length(transfer);
-	size_t got = content->size - transfer->content_start;
-
-	/* The whole is asked for at once, so that one too large is refused before it is fetched. */
-	if (got == 0 && length > 0)
-		TRY(buf_reserve(content, (size_t) length, &transfer->content_error));
-	return buf_append(content, part, &transfer->content_error);
 }
 
 static size_t on_receive(char *data, size_t size, size_t count, void *context)
@@ -242,11 +253,9 @@ static size_t on_receive(char *data, size_t size, size_t count, void *context)
 	struct transfer *transfer = context;
 	struct http_response *response = transfer->response;
 	struct bytes part = bytes_of(data, size * count);
-	long status = 0;
 
-	(void) curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
-	if (response->content != NULL && status >= 200 && status <= 299) {
-		if (transfer_keep(transfer, part))
+	if (transfer_has_content(transfer)) {
+		if (buf_append(response->content, part, &transfer->content_error))
 			return part.size;
 		transfer->overflowed = true;
 		return part.size + 1;

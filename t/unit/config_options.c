@@ -115,6 +115,13 @@ static const struct trial TRIALS[] = {
 	 NULL,
 	 "unknown flag \"--s3_endpoint\"",
 	 "Did you mean \"--s3-endpoint\"?"},
+	{PITR_RESTORE,
+	 {"--kms-key=x"},
+	 NULL,
+	 NULL,
+	 NULL,
+	 "unknown flag \"--kms-key\"",
+	 "Did you mean \"--s3-kms-key-id\"?"},
 	{PITR_RESTORE, {"--xyzzy"}, NULL, NULL, NULL, "unknown flag \"--xyzzy\"", "Try \"pitr-restore --help\"."},
 	{PITR_RESTORE, {"-x"}, NULL, NULL, NULL, "unknown flag \"-x\"", "Try \"pitr-restore --help\"."},
 	{PITR_FETCH,
@@ -465,6 +472,22 @@ static void test_missing_file(void)
 	is_text(err.text, "could not use the configuration file \"/usr\": it is no file", "and the message says so");
 }
 
+static void test_large_file(void)
+{
+	struct options options OPTIONS_CLEANUP;
+	struct error err = {0};
+	char *text = calloc(1, 300 * 1024);
+
+	if (text == NULL)
+		return;
+	memset(text, '\n', 300 * 1024 - 1);
+	file_write(text);
+	free(text);
+	ok(!parse(PITR_FETCH, (const char *[]){"a", "b", NULL}, &options, &err), "a file of 300 kB is refused");
+	ok(err.kind == ERROR_USAGE, "as a mistake of usage, not as a damaged object");
+	ok(strncmp(err.text, "could not use the configuration file: ", 38) == 0, "and named: %s", err.text);
+}
+
 static void test_format_settings(void)
 {
 	static const char *const WORDS[] = {"--retry-for=2 min", "--key-file=k", "-D/d",
@@ -539,6 +562,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof(TRIALS) / sizeof(TRIALS[0]); i++)
 		test_trial(&TRIALS[i]);
 	test_missing_file();
+	test_large_file();
 	test_format_settings();
 	test_quoting();
 	test_jobs();

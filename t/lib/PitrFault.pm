@@ -1,0 +1,257 @@
+# A proxy in front of an S3 server (over HTTP, on loopback) that does harm as it is told, for tests of what goes wrong
+# on the way. It passes every byte on, signatures included, until an order fits.
+#
+#   my $fault = PitrFault->start($s3->http_port);
+#   $fault->order({match => '^PUT ', do => 'lose'}, {match => '^GET ', do => 'cut', size => 100, times => 2});
+#   ... $fault->endpoint ...
+#   is($fault->left, 0, 'every order was carried out');
+#   $fault->requests    # the first lines, headers and what was done, of all since the last order
+#
+# An order is carried out for the first `times` requests (1; 0: all) whose first line matches; then the next one's turn
+# comes. What it can do:
+#   answer   status, headers => {...}, body: this instead of asking the server (length => 0: no Content-Length)
+#   close    closes the connection instead of answering
+#   hang     keeps the connection open and says nothing
+#   lose     lets the server do it, and closes instead of passing the answer on
+#   cut      passes the answer on up to so many bytes of its body (size), and closes
+#   nolength passes the answer on without Content-Length, cut to size, and closes in good order
+#   drop     passes the answer on without the header `header`
+#   change   passes the answer on with `from` (a regular expression) in its body changed to `to`
+#   trickle  passes the answer on, one byte of its body a second
+package PitrFault;
+
+use strict;
+use warnings;
+
+use Fcntl qw(:flock);
+use File::Temp ();
+use IO::Socket::INET;
+use JSON::PP ();
+use POSIX ();
+
+my %running;
+my $owner = $$;
+
+sub start
+{
+	my ($class, $upstream_port) = @_;
+	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64, ReuseAddr => 1) or die "listen: $!\n";
+	my $self = bless {
+		upstream_port => $upstream_port,
+		port          => $listener->sockport,
+		directory     => File::Temp->newdir,
+	}, $class;
+	$self->order;
+	my $parent = $$;
+	$self->{pid} = fork // die "fork: $!\n";
+	if ($self->{pid} == 0)
+	{
+		$SIG{$_} = 'DEFAULT' for qw(TERM INT);
+		$SIG{CHLD} = 'IGNORE';
+		$SIG{PIPE} = 'IGNORE';
+		# No prctl in Perl: the accepting process looks for its parent every second.
+		$SIG{ALRM} = sub { POSIX::_exit(0) if getppid != $parent; alarm 1 };
+		alarm 1;
+		$self->serve($listener);
+	}
+	$running{ $self->{pid} } = 1;
+	return $self;
+}
+
+sub endpoint { return "http://localhost:$_[0]{port}" }
+
+sub stop
+{
+	my ($self) = @_;
+	return unless delete $running{ $self->{pid} };
+	kill 'KILL', $self->{pid};
+	waitpid $self->{pid}, 0;
+}
+
+END
+{
+	if ($$ == $owner)
+	{
+		my $status = $?;
+		for my $pid (keys %running) { kill 'KILL', $pid; waitpid $pid, 0 }
+		$? = $status;
+	}
+}
+
+# --- orders, in a file that the processes share ---
+
+sub _with_state
+{
+	my ($self, $work) = @_;
+	my $path = "$self->{directory}/state";
+	open my $file, '+>>', $path or die "$path: $!\n";
+	flock $file, LOCK_EX or die "$path: $!\n";
+	seek $file, 0, 0;
+	my $text  = do { local $/; <$file> };
+	my $state = length($text // '') ? JSON::PP::decode_json($text) : { orders => [], requests => [] };
+	my $result = $work->($state);
+	truncate $file, 0;
+	seek $file, 0, 0;
+	print $file JSON::PP::encode_json($state);
+	close $file;
+	return $result;
+}
+
+sub order
+{
+	my ($self, @orders) = @_;
+	$self->_with_state(sub {
+		my ($state) = @_;
+		$state->{orders} = [ map { { times => 1, match => '.', %$_ } } @orders ];
+		$state->{requests} = [];
+	});
+}
+
+sub left { return $_[0]->_with_state(sub { scalar grep { $_->{times} > 0 } @{ $_[0]{orders} } }) }
+sub requests { return @{ $_[0]->_with_state(sub { $_[0]{requests} }) } }
+
+sub _take_order
+{
+	my ($self, $head) = @_;
+	return $self->_with_state(sub {
+		my ($state) = @_;
+		my ($line) = $head =~ /^([^\r\n]*)/;
+		my $order;
+		if (@{ $state->{orders} } && $line =~ /$state->{orders}[0]{match}/)
+		{
+			$order = { %{ $state->{orders}[0] } };
+			shift @{ $state->{orders} } if $state->{orders}[0]{times} > 0 && --$state->{orders}[0]{times} == 0;
+		}
+		push @{ $state->{requests} }, { head => $head, did => $order ? $order->{do} : 'pass' };
+		return $order;
+	});
+}
+
+# --- one connection ---
+
+sub serve
+{
+	my ($self, $listener) = @_;
+	for (;;)
+	{
+		my $client = $listener->accept or next;
+		my $pid = fork // next;
+		if ($pid == 0)
+		{
+			alarm 60;    # nothing is left over from a hang
+			$SIG{ALRM} = 'DEFAULT';
+			close $listener;
+			$client->autoflush(1);
+			while ($self->serve_one($client)) { }
+			POSIX::_exit(0);
+		}
+		close $client;
+	}
+}
+
+# Reads one message: its head, and its body by Content-Length or chunks (kept as they are).
+sub _read_message
+{
+	my ($socket, $has_no_body) = @_;
+	my $head = '';
+	until ($head =~ /\r\n\r\n\z/)
+	{
+		my $got = sysread $socket, my $byte, 1;
+		return unless $got;
+		$head .= $byte;
+	}
+	my $body = '';
+	return ($head, $body) if $has_no_body || $head =~ m{^HTTP/\S+ (204|304)};
+	if ($head =~ /^Transfer-Encoding:.*chunked/mi)
+	{
+		until ($body =~ /(?:\A|\r\n)0\r\n\r\n\z/) { sysread($socket, $body, 65536, length $body) or last }
+		return ($head, $body);
+	}
+	my ($size) = $head =~ /^Content-Length:\s*(\d+)/mi;
+	while (length $body < ($size // 0))
+	{
+		sysread($socket, $body, $size - length $body, length $body) or last;
+	}
+	return ($head, $body);
+}
+
+sub _send
+{
+	my ($socket, $text) = @_;
+	while (length $text)
+	{
+		my $sent = syswrite $socket, $text;
+		return 0 unless defined $sent;
+		$text = substr $text, $sent;
+	}
+	return 1;
+}
+
+sub _forward
+{
+	my ($self, $head, $body) = @_;
+	my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{upstream_port}) or return;
+	_send($server, $head . $body);
+	return _read_message($server, $head =~ /^HEAD /);
+}
+
+sub _date { return POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime $_[0]) }
+
+sub _canned
+{
+	my ($order) = @_;
+	my $body = $order->{body} // '';
+	my %headers = (Date => _date(time + ($order->{clock_ahead} // 0)), %{ $order->{headers} // {} });
+	$headers{'Content-Length'} //= length $body unless defined $order->{length} && !$order->{length};
+	return "HTTP/1.1 $order->{status} Said\r\n" . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers) . "\r\n$body";
+}
+
+# False when the connection is at its end.
+sub serve_one
+{
+	my ($self, $client) = @_;
+	my ($head, $body) = _read_message($client) or return 0;
+	my $order = $self->_take_order($head);
+	my $do = $order ? $order->{do} : 'pass';
+
+	return 0 if $do eq 'close';
+	if ($do eq 'hang') { sleep 60; return 0 }
+	if ($do eq 'answer')
+	{
+		_send($client, _canned($order));
+		return !(defined $order->{length} && !$order->{length});
+	}
+	my ($answer_head, $answer_body) = $self->_forward($head, $body) or return 0;
+	return 0 if $do eq 'lose';
+	if ($do eq 'drop') { $answer_head =~ s/^\Q$order->{header}\E:[^\r\n]*\r\n//mi }
+	if ($do eq 'nolength')
+	{
+		$answer_head =~ s/^Content-Length:[^\r\n]*\r\n//mi;
+		$answer_head =~ s/\r\n\r\n\z/\r\nConnection: close\r\n\r\n/;
+	}
+	if ($do eq 'cut' || $do eq 'nolength')
+	{
+		_send($client, $answer_head . substr $answer_body, 0, $order->{size});
+		return 0;
+	}
+	if ($do eq 'change')
+	{
+		if ($answer_head =~ s/^Transfer-Encoding:[^\r\n]*\r\n/Content-Length: 0\r\n/mi)
+		{
+			my $whole = '';
+			while ($answer_body =~ s/\A([0-9a-fA-F]+)\r\n// && hex $1) { $whole .= substr $answer_body, 0, hex $1, ''; $answer_body =~ s/\A\r\n// }
+			$answer_body = $whole;
+		}
+		$answer_body =~ s/$order->{from}/$order->{to}/g;
+		$answer_head =~ s/^Content-Length:[^\r\n]*/'Content-Length: ' . length $answer_body/mei;
+	}
+	if ($do eq 'trickle')
+	{
+		_send($client, $answer_head);
+		for my $byte (split //, $answer_body) { _send($client, $byte) or return 0; sleep 1 }
+		return 0;
+	}
+	return _send($client, $answer_head . $answer_body);
+}
+
+1;
