@@ -84,6 +84,8 @@ $(tail -n 20 "$work/restored.log")"
 	[ "$(sql "$restored_port" 'SELECT pg_get_wal_replay_pause_state()' 2>/dev/null)" = paused ]
 }
 
+is_in_service() { [ "$(sql "$restored_port" 'SELECT pg_is_in_recovery()')" = f ]; }
+
 if [ "${1:-}" != --in ]; then
 	prepare_and_run
 fi
@@ -153,6 +155,12 @@ run "pitr-restore --target-time '$moment' -D $work/restored"
 run "pg_ctl -s -w -D restored -l restored.log -o '-p $restored_port' start"
 wait_for 60 'the restored server reaches the target' is_at_target
 run "psql -h $sockets -p $restored_port postgres -c 'SELECT count(*) AS customers, count(*) FILTER (WHERE name LIKE \$\$changed%\$\$) AS changed FROM customers'"
+
+say 'The right point: make it an ordinary server'
+run "psql -q -h $sockets -p $restored_port postgres -c 'SELECT pg_wal_replay_resume()' >/dev/null"
+wait_for 60 'the restored server leaves recovery' is_in_service
+run "psql -q -h $sockets -p $restored_port postgres -c \"INSERT INTO customers VALUES (10001, 'new')\""
+sql $restored_port 'DELETE FROM customers WHERE id = 10001'
 
 restored=$(sql $restored_port 'SELECT count(*), md5(string_agg(id || name, chr(10) ORDER BY id)) FROM customers')
 [ "$restored" = "$rows" ] || complain "the rows are not what they were: \"$restored\", they were \"$rows\""

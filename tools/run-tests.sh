@@ -83,6 +83,7 @@ fi
 mkdir -p build
 install_servers &
 servers=$!
+trap 'wait' EXIT
 build
 sanitized=1
 if [ $# -gt 0 ]; then

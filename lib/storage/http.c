@@ -223,8 +223,14 @@ static bool transfer_make_room(struct transfer *transfer)
 {
 	int64_t length = transfer_length(transfer);
 
-	if (length <= 0 || !transfer_has_content(transfer) ||
-	    buf_reserve(transfer->response->content, (size_t) length, &transfer->content_error))
+	struct buf *content = transfer->response->content;
+
+	if (length <= 0 || !transfer_has_content(transfer))
+		return true;
+	if ((uint64_t) length > content->size_max - content->size)
+		(void) fail(&transfer->content_error, ERROR_CORRUPT, "%lld bytes, where at most %zu are expected",
+			    (long long) length, content->size_max - content->size);
+	else if (buf_allocate(content, content->size + (size_t) length, &transfer->content_error))
 		return true;
 	transfer->overflowed = true;
 	return false;

@@ -162,7 +162,8 @@ static bool web_identity_exchange(struct search *search, const char *role, const
 {
 	static const char what[] = "the security token service";
 	const char *region = search->credentials->region;
-	const char *endpoint = environment("AWS_ENDPOINT_URL_STS");
+	const char *endpoint = environment(environment("AWS_ENDPOINT_URL_STS")[0] != '\0' ? "AWS_ENDPOINT_URL_STS"
+											  : "AWS_ENDPOINT_URL");
 	const char *session = environment("AWS_ROLE_SESSION_NAME");
 	const char *suffix = strncmp(region, "cn-", 3) == 0 ? ".cn" : "";
 	const struct s3_parameter parameters[] = {

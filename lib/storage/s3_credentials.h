@@ -2,7 +2,7 @@
  *
  *   1. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
  *   2. AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN (and AWS_ROLE_SESSION_NAME), or the same two of the profile,
- *      exchanged at STS (AWS_ENDPOINT_URL_STS)
+ *      exchanged at STS (AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL)
  *   3. the profile's keys (storage/s3_profile.h)
  *   4. AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI, with AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE)
  *   5. the metadata service of the instance, version 2 only (AWS_EC2_METADATA_DISABLED,

@@ -96,13 +96,14 @@ static bool client_configure(struct s3_client *client, const struct storage_sett
 bool s3_client_open(const struct storage_settings *settings, const char *bucket, struct s3_client **client,
 		    struct error *err)
 {
+	const char *ca_file = chosen(settings->s3_ca_file, "AWS_CA_BUNDLE", NULL);
 	struct s3_client *opened = calloc(1, sizeof(*opened));
 
 	*client = NULL;
 	if (opened == NULL)
 		return fail(err, ERROR_SYSTEM, "could not open the bucket \"%s\": out of memory", bucket);
 	(void) snprintf(opened->bucket, sizeof(opened->bucket), "%s", bucket);
-	if (!client_configure(opened, settings, err) || !http_open(settings->s3_ca_file, &opened->http, err) ||
+	if (!client_configure(opened, settings, err) || !http_open(ca_file, &opened->http, err) ||
 	    !s3_credentials_open(opened->http, opened->region, &opened->credentials, err)) {
 		s3_client_close(opened);
 		return false;

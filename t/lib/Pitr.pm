@@ -171,6 +171,7 @@ sub run_program {
 		if (defined $value) { $ENV{$name} = $value }
 		else                { delete $ENV{$name} }
 	}
+	_traced_environment(@words);
 	# IPC::Run remembers where it found a program; two builds in one test need the full path.
 	$words[0] = "$BIN/$words[0]" if $words[0] =~ /^pitr-/;
 	print '# ', join(' ', map { /^[\w\/.:=@%+,-]+$/ ? $_ : "'$_'" } @words), "\n";
@@ -191,6 +192,13 @@ sub run_program {
 	fail("\"$words[0]\" runs clean under the sanitizers: $&")
 	  if $stderr =~ /^.*(?:ERROR: \w+Sanitizer|runtime error:).*$/m || ($status == 201 && $ENV{TEST_PITR_SANITIZE});
 	return ($status, $stdout, $stderr);
+}
+
+# LeakSanitizer cannot work in a process that is traced, and says so with a failure.
+sub _traced_environment {
+	my ($program) = @_;
+	$ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (), 'detect_leaks=0' if $program eq 'strace';
+	return;
 }
 
 # The command succeeds; returns what it printed.
@@ -335,6 +343,7 @@ sub _run_quietly {
 	my $pid = fork // die "could not fork: $!\n";
 	if ($pid == 0) {
 		while (my ($name, $value) = each %{ $env // {} }) { $ENV{$name} = $value }
+		_traced_environment(@command);
 		open STDIN,  '<', '/dev/null';
 		open STDOUT, '>', '/dev/null';
 		open STDERR, '>', '/dev/null';

@@ -4,7 +4,8 @@
  *   storage_tool create | put KEY | get KEY | range KEY OFFSET SIZE | sync KEY | remove KEY | list [PREFIX [AFTER]]
  *
  * The place is in the environment: PITR_REPO, PITR_S3_ENDPOINT, _REGION, _ADDRESSING, _CA_FILE, _STORAGE_CLASS, _SSE,
- * _KMS_KEY_ID, PITR_S3_CREATE_ONLY ("off"), TEST_RETRY_FOR_MS (5000). TEST_REPEAT does a get so many times.
+ * _KMS_KEY_ID, PITR_S3_CREATE_ONLY ("off"), TEST_RETRY_FOR_MS (5000). TEST_REPEAT does a get so many times;
+ * TEST_WARM names an object that is looked at first, so that there is a kept connection.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,9 @@ int main(int argc, char **argv)
 
 	process_init();
 	log_init("storage_tool", LOG_LEVEL_WARNING);
-	bool done = argc > 1 && storage_open(&settings, &storage, &err) && run(storage, argc - 1, argv + 1, &err);
+	const char *warm = getenv("TEST_WARM");
+	bool done = argc > 1 && storage_open(&settings, &storage, &err) &&
+		    (warm == NULL || storage_sync(storage, warm, &err)) && run(storage, argc - 1, argv + 1, &err);
 	storage_close(storage);
 	if (done && fflush(stdout) == 0)
 		return 0;

@@ -466,8 +466,8 @@ static void test_urls(void)
 static void test_directory(void)
 {
 	char base[] = "/tmp/storage-contract-XXXXXX";
-	char root[PATH_MAX];
-	char command[PATH_MAX];
+	char root[200];
+	char command[200];
 	struct storage *storage = NULL;
 
 	backend_name = "directory";

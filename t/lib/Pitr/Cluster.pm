@@ -135,7 +135,7 @@ sub restored {
 		return;
 	};
 	$self->{pitr_restore_output} = $stdout . $stderr;
-	$self->own_address;
+	$self->{pitr_has_foreign_address} = 1;
 	$self->begin unless defined $options{start} && !$options{start};
 	return $self;
 }
@@ -148,7 +148,14 @@ sub restore_command {
 
 sub restore_output { return $_[0]{pitr_restore_output} }
 
+sub start {
+	my ($self, @options) = @_;
+	$self->own_address if delete $self->{pitr_has_foreign_address};
+	return $self->SUPER::start(@options);
+}
+
 # A restored directory has the settings of its source: port and sockets must be this server's own. The last line wins.
+# Not before the first start, so that until then the directory is what was restored.
 sub own_address {
 	my ($self) = @_;
 	$self->append_conf('postgresql.conf',
@@ -161,9 +168,10 @@ sub begin {
 	my ($self, $seconds) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $is_there = $self->start(fail_ok => 1) && Pitr::wait_until(sub {
-		my ($status, $stdout) = $self->psql('postgres',
-			'SELECT CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() ELSE \'running\' END');
-		defined $stdout && $stdout =~ /^(paused|running)$/ || $self->is_gone;
+		# psql dies when the server is not, or no longer, there.
+		my $state = eval { ($self->psql('postgres',
+			'SELECT CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() ELSE \'running\' END'))[1] };
+		defined $state && $state =~ /^(paused|running)$/ || $self->is_gone;
 	}, $seconds // 180) && !$self->is_gone;
 	Test::More::ok($is_there, 'server "' . $self->name . '" reaches its target')
 	  or Test::More::diag($self->log_tail);

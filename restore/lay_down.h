@@ -1,0 +1,27 @@
+/* A base backup becomes files: every piece comes from an authenticated pack and goes where the manifest says, below the
+ * data directory, an approved tablespace directory, or the directory for included files, and nowhere else.
+ *
+ * Two files are handed back instead of written: global/pg_control, which makes a directory startable and so comes last,
+ * and tablespace_map, which has to agree with where the tablespaces are now. Nothing is synced here.
+ */
+#pragma once
+
+#include "base/progress.h"
+#include "place.h"
+
+#define TABLESPACE_MAP_NAME "tablespace_map"
+
+struct laid {
+	struct buf control;	   /* global/pg_control as it was backed up; owned */
+	struct buf tablespace_map; /* empty: the backup has none; owned */
+	bool has_group_access;	   /* the cluster was made with --allow-group-access */
+	uint64_t file_count;
+	uint64_t included_count;
+};
+
+void laid_release(struct laid *laid);
+#define LAID_CLEANUP __attribute__((cleanup(laid_release)))
+
+/* `included_to` is an empty directory, or NULL: what --include added is only counted. */
+bool lay_down(struct repo *repo, const struct backup *backup, const struct options *options, const struct place *place,
+	      const char *included_to, struct laid *laid, struct error *err) MUST_CHECK;

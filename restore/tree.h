@@ -1,0 +1,36 @@
+/* Files below a directory, reached component by component and never through a symbolic link, whatever a manifest says.
+ * The links of pg_tblspc are the one exception: they are followed to the directories that were approved for them.
+ * May be used from several threads.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+struct tree_link {
+	char prefix[32]; /* "pg_tblspc/16384/" */
+	int fd;
+};
+
+struct tree {
+	char root[4096]; /* for messages */
+	int fd;
+	int link_count;
+	struct tree_link *links; /* owned */
+};
+
+bool tree_open(const char *root, int links_max, struct tree *tree, struct error *err) MUST_CHECK;
+void tree_close(struct tree *tree);
+#define TREE_CLEANUP __attribute__((cleanup(tree_close)))
+/* What lies below "pg_tblspc/<oid>/" is in `target`. At most links_max. */
+bool tree_add_link(struct tree *tree, uint32_t oid, const char *target, struct error *err) MUST_CHECK;
+
+/* Makes the directory, and those above it that are missing, and sets its mode; it may be there already. */
+bool tree_make_directory(const struct tree *tree, const char *path, mode_t mode, struct error *err) MUST_CHECK;
+/* Makes a file of `size` bytes, all zero. One that is there is CORRUPT, or with `replace` emptied first. */
+bool tree_make_file(const struct tree *tree, const char *path, mode_t mode, uint64_t size, bool replace,
+		    struct error *err) MUST_CHECK;
+bool tree_make_symlink(const struct tree *tree, const char *path, const char *link, struct error *err) MUST_CHECK;
+bool tree_write(const struct tree *tree, const char *path, uint64_t offset, struct bytes content,
+		struct error *err) MUST_CHECK;

@@ -1,0 +1,275 @@
+/* The pure parts of pitr-restore: what a target is understood as, which path of timelines is taken, which settings are
+ * written. They belong to a program and not to the library, so their files are included whole. */
+#include "tap.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../restore/lineage.c"
+#include "../../restore/plan.c"
+#include "../../restore/reach.c"
+#include "../../restore/recovery_conf.c"
+#include "../../restore/tablespace_map.c"
+#include "../../restore/target.c"
+
+#define NOW_US INT64_C(1700000000000000)
+
+static bool parse(const struct options *options, struct target *target, struct error *err)
+{
+	*err = (struct error){0};
+	return target_parse(options, NOW_US, target, err);
+}
+
+static void test_targets(void)
+{
+	struct target target;
+	struct error err;
+	char text[TARGET_TEXT_SIZE];
+
+	ok(parse(&(struct options){0}, &target, &err) && target.kind == TARGET_LATEST &&
+		   target.action == ACTION_PROMOTE,
+	   "no target is the latest, and promotes");
+	ok(parse(&(struct options){.target_time = "2023-01-02T03:04:05.5Z"}, &target, &err) &&
+		   target.kind == TARGET_TIME && target.action == ACTION_PAUSE &&
+		   target.time_us == INT64_C(1672628645500000),
+	   "a time pauses");
+	target_format(&target, text);
+	ok(strstr(text, "2023-01-02 03:04:05.500000+00") != NULL, "what was understood is printed in UTC");
+	ok(!parse(&(struct options){.target_time = "2099-01-01"}, &target, &err) && err.kind == ERROR_USAGE,
+	   "a time in the future is refused");
+	ok(parse(&(struct options){.target_lsn = "16/B374D848", .target_exclusive = true}, &target, &err) &&
+		   target.lsn == UINT64_C(0x16B374D848) && target.exclusive,
+	   "an LSN, excluded");
+	ok(!parse(&(struct options){.target_lsn = "0/0"}, &target, &err), "LSN 0/0 is none");
+	ok(parse(&(struct options){.target_xid = "4294967295"}, &target, &err) && target.xid == UINT32_MAX,
+	   "the largest xid");
+	ok(!parse(&(struct options){.target_xid = "4294967296"}, &target, &err), "a xid with an epoch is refused");
+	ok(!parse(&(struct options){.target_xid = "2"}, &target, &err), "xids below 3 are no transactions");
+	ok(!parse(&(struct options){.target_xid = "-5"}, &target, &err), "nor are negative ones");
+	ok(!parse(&(struct options){.target_xid = "12x"}, &target, &err), "nor others");
+	ok(!parse(&(struct options){.target_xid = "5", .target_immediate = true}, &target, &err),
+	   "two targets are refused");
+	ok(!parse(&(struct options){.target_name = "", .target_timeline = NULL}, &target, &err),
+	   "an empty name is none");
+	ok(!parse(&(struct options){.target_name = "0123456789012345678901234567890123456789012345678901234567890123"},
+		  &target, &err),
+	   "a name of 64 bytes is too long");
+	ok(!parse(&(struct options){.target_name = "x", .target_exclusive = true}, &target, &err),
+	   "a restore point cannot be excluded");
+	ok(parse(&(struct options){.standby = true, .target_timeline = "latest"}, &target, &err) &&
+		   target.kind == TARGET_STANDBY && target.timeline == TIMELINE_LATEST,
+	   "a standby on the latest timeline");
+	ok(!parse(&(struct options){.standby = true, .target_action = "promote"}, &target, &err),
+	   "a standby has no action");
+	ok(parse(&(struct options){.target_action = "shutdown", .target_timeline = "3"}, &target, &err) &&
+		   target.action == ACTION_SHUTDOWN && target.timeline_number == 3,
+	   "an action and a numbered timeline");
+	ok(!parse(&(struct options){.target_timeline = "newest"}, &target, &err),
+	   "an unknown timeline word is refused");
+	ok(!parse(&(struct options){.target_action = "stop"}, &target, &err), "an unknown action is refused");
+}
+
+/* 1 ends at 0x1000 where 2 begins; 3 begins on 1 at 0x800. */
+static struct timeline_history path_1 = {1, {{1, UINT64_MAX}}};
+static struct timeline_history path_2 = {2, {{1, 0x1000}, {2, UINT64_MAX}}};
+static struct timeline_history path_3 = {2, {{1, 0x800}, {3, UINT64_MAX}}};
+
+static struct reach reach_of(const struct timeline_history *path, bool contains, uint64_t point, uint32_t timeline)
+{
+	return (struct reach){.reached = true,
+			      .contains = contains,
+			      .at_end = !contains,
+			      .path = path,
+			      .point = point,
+			      .point_timeline = timeline};
+}
+
+static struct reach reach_fails(const struct timeline_history *path, const char *text)
+{
+	struct reach reach = {.path = path};
+
+	(void) fail(&reach.why, ERROR_USAGE, "%s", text);
+	return reach;
+}
+
+static int choose(enum target_kind kind, const struct reach *reaches, const bool *is_end, int count, struct error *err)
+{
+	int chosen = -1;
+
+	*err = (struct error){0};
+	return plan_choose(kind, reaches, is_end, count, &chosen, err) ? chosen : -1;
+}
+
+static void test_choices(void)
+{
+	struct error err;
+	const bool ends[] = {false, true, true};
+	struct reach same[] = {reach_of(&path_1, true, 0x700, 1), reach_of(&path_2, true, 0x700, 1),
+			       reach_of(&path_3, true, 0x700, 1)};
+	struct reach two[] = {reach_fails(&path_1, "a"), reach_of(&path_2, true, 0x1100, 2),
+			      reach_of(&path_3, true, 0x900, 3)};
+	struct reach one[] = {reach_of(&path_1, false, 0x900, 1), reach_fails(&path_2, "hole"),
+			      reach_of(&path_3, true, 0x900, 3)};
+	struct reach behind[] = {reach_of(&path_1, false, 0xF00, 1), reach_of(&path_2, false, 0x1100, 2),
+				 reach_fails(&path_3, "hole")};
+	struct reach none[] = {reach_fails(&path_1, "first"), reach_fails(&path_2, "second"),
+			       reach_fails(&path_3, "third")};
+
+	ok(choose(TARGET_TIME, same, ends, 3, &err) == 0,
+	   "one point on several paths is one target: the oldest timeline");
+	ok(choose(TARGET_TIME, two, ends, 3, &err) == -1 && err.kind == ERROR_USAGE &&
+		   strstr(err.hint, "--target-timeline=2 or --target-timeline=3") != NULL,
+	   "two different points: both are named");
+	ok(choose(TARGET_TIME, one, ends, 3, &err) == 2,
+	   "the path that surely contains it wins over one that ends before");
+	ok(choose(TARGET_TIME, behind, ends, 3, &err) == 1,
+	   "behind every end: the end, not what was left for another timeline");
+	ok(choose(TARGET_TIME, none, ends, 3, &err) == -1 && strcmp(err.text, "third") == 0,
+	   "none: the reason of the youngest end");
+	ok(choose(TARGET_LATEST, behind, ends, 3, &err) == -1 && strstr(err.text, "with a hole") != NULL,
+	   "the latest with two ends is for the user to choose, even if one has a hole");
+	ok(choose(TARGET_LATEST, behind, (const bool[]){false, true, false}, 3, &err) == 1, "the latest with one end");
+	ok(choose(TARGET_LATEST, none, (const bool[]){false, true, false}, 3, &err) == -1 &&
+		   strcmp(err.text, "second") == 0,
+	   "the latest that cannot be reached says why");
+}
+
+static void test_lineage(void)
+{
+	struct timeline_history *paths[] = {&path_1, &path_2, &path_3};
+	struct lineage lineage = {.count = 3, .paths = paths};
+	struct backup backup = {.start_timeline = 1, .start_lsn = 0x700, .stop_timeline = 1, .stop_lsn = 0x800};
+
+	ok(path_has_backup(&path_1, &backup) && path_has_backup(&path_2, &backup) && path_has_backup(&path_3, &backup),
+	   "a backup that ends where a timeline leaves is on its path");
+	backup.stop_lsn = 0x801;
+	ok(path_has_backup(&path_2, &backup) && !path_has_backup(&path_3, &backup), "one that ends behind is not");
+	backup.stop_timeline = 2;
+	backup.stop_lsn = 0x1200;
+	ok(path_has_backup(&path_2, &backup) && !path_has_backup(&path_1, &backup),
+	   "a backup across a switch is on the younger path only");
+	ok(lineage_find(&lineage, 3) == &path_3 && lineage_find(&lineage, 4) == NULL, "timelines are found by number");
+	ok(path_left(&path_2, 1) == 0x1000 && path_left(&path_1, 1) == 0, "where a path left a timeline");
+}
+
+static struct plan plan_of(enum stop_kind stop)
+{
+	static struct backup backup = {.label = "L"};
+
+	return (struct plan){
+		.reach = {.stop = stop, .path = &path_2, .backup = &backup, .lsn = UINT64_C(0x16B374D848)}};
+}
+
+static bool conf_has(const struct plan *plan, const char *command, const char *line)
+{
+	BUF(conf, RECOVERY_CONF_SIZE_MAX);
+	struct error err;
+	const char *text;
+
+	return recovery_conf_make(plan, command, &conf, &err) && buf_text(&conf, &text, &err) &&
+	       strstr(text, line) != NULL;
+}
+
+static void test_settings(void)
+{
+	struct plan plan = plan_of(STOP_LSN);
+
+	ok(conf_has(&plan, "x", "\nrecovery_target_lsn = '16/B374D848'\n"), "an LSN target");
+	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = '2'\n"), "the timeline is a number");
+	ok(conf_has(&plan, "x", "\nrecovery_target_inclusive = 'on'\n"), "inclusive is said");
+	ok(conf_has(&plan, "x", "\narchive_mode = 'off'\n"), "archiving is off");
+	ok(conf_has(&plan, "'it''s' \\ %f", "\nrestore_command = '''it''''s'' \\\\ %f'\n"),
+	   "quotes and backslashes are doubled");
+	plan.target = (struct target){.kind = TARGET_TIME, .time_us = INT64_C(1672628645500000), .exclusive = true};
+	plan.reach.stop = STOP_TIME;
+	plan.reach.exclusive = true;
+	ok(conf_has(&plan, "x", "\nrecovery_target_time = '2023-01-02 03:04:05.500000+00'\n"),
+	   "a time with its offset");
+	ok(conf_has(&plan, "x", "\nrecovery_target_inclusive = 'off'\n"), "exclusive is said");
+	plan = plan_of(STOP_NAME);
+	plan.target = (struct target){.kind = TARGET_NAME, .name = "o'clock"};
+	ok(conf_has(&plan, "x", "\nrecovery_target_name = 'o''clock'\n"), "a restore point's name is quoted");
+	(void) snprintf(plan.target.name, sizeof(plan.target.name), "a\nb");
+	ok(!conf_has(&plan, "x", ""), "a name with a line break cannot be written, and is refused");
+	plan = plan_of(STOP_NEVER);
+	plan.target.kind = TARGET_STANDBY;
+	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = '2'\n") &&
+		   !conf_has(&plan, "x", "recovery_target_action") && !conf_has(&plan, "x", "recovery_target_lsn"),
+	   "a standby has no target");
+	plan.target.timeline = TIMELINE_LATEST;
+	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = 'latest'\n"),
+	   "told so, a standby follows the latest timeline");
+}
+
+static void test_cleaning(void)
+{
+	static const char old[] =
+		"# comment\nwork_mem = '4MB'\nprimary_conninfo = 'host=a'\n  Recovery_Target_Time='x'\n"
+		"recovery_target='immediate'\narchive_command = 'keep'\narchive_mode = 'on'\n"
+		"restore_command = 'cp'\nmy.restore_command = 'keep'\nport = 1";
+	BUF(cleaned, MiB);
+	struct error err;
+	const char *text = NULL;
+
+	ok(recovery_conf_clean(bytes_of_text(old), &cleaned, &err) && buf_text(&cleaned, &text, &err),
+	   "old settings are cleaned");
+	is_text(text, "# comment\nwork_mem = '4MB'\narchive_command = 'keep'\nmy.restore_command = 'keep'\nport = 1\n",
+		"those of another recovery go, the others stay");
+}
+
+static bool command_is(const char *text, const char *expected)
+{
+	BUF(doubled, MiB);
+	BUF(expanded, MiB);
+	struct error err;
+	const char *got;
+
+	return append_percent_doubled(&doubled, text, &err) && buf_append_text(&doubled, " %f %p", &err) &&
+	       buf_text(&doubled, &got, &err) && command_expand(got, "NAME", &expanded, &err) &&
+	       buf_text(&expanded, &got, &err) && strcmp(got, expected) == 0;
+}
+
+static void test_command(void)
+{
+	ok(command_is("a%fb%%", "a%fb%% NAME pg_wal/RECOVERYXLOG"), "a percent sign in a path survives PostgreSQL");
+}
+
+static bool map_is(const char *map, const struct place *place, const char *expected)
+{
+	BUF(rewritten, MiB);
+	struct error err;
+	const char *text;
+
+	return tablespace_map_rewrite(bytes_of_text(map), place, &rewritten, &err) &&
+	       buf_text(&rewritten, &text, &err) && strcmp(text, expected) == 0;
+}
+
+static void test_map(void)
+{
+	struct place_tablespace tablespaces[] = {
+		{.oid = 16384, .is_linked = true, .is_mapped = true, .source = "/a b", .target = "/new\\x"},
+		{.oid = 16385, .is_linked = true, .source = "/c\nd", .target = "/c\nd"},
+	};
+	struct place place = {.tablespace_count = 2, .tablespaces = tablespaces};
+
+	ok(map_is("16384 /a b\n16385 /c\\\nd\n", &place, "16384 /new\\\\x\n16385 /c\\\nd\n"),
+	   "a moved tablespace gets its new place, the other keeps its line");
+	ok(map_is("", &place, ""), "an empty map stays empty");
+	ok(!map_is("16384 /elsewhere\n", &place, "") && !map_is("16386 /a\n", &place, "") && !map_is("x", &place, "") &&
+		   !map_is("16384x /a b\n", &place, ""),
+	   "a map that does not agree with the backup is refused");
+}
+
+int main(void)
+{
+	test_targets();
+	test_choices();
+	test_lineage();
+	test_settings();
+	test_cleaning();
+	test_command();
+	test_map();
+	return done_testing();
+}
