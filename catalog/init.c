@@ -18,7 +18,9 @@ bool verb_init(const struct options *options, struct error *err)
 	if (!control_file_read(options->pgdata, &control, err)) {
 		if (err->kind == ERROR_NOT_FOUND)
 			err->kind = ERROR_USAGE;
-		return fail_in(err, "could not read the system identifier of the server in \"%s\"", options->pgdata);
+		return fail_in(err, "could not read the system identifier of the server in \"%s\"", options->pgdata) ||
+		       fail_hint(err, "Run it as the user of the server, with pgdata or --pgdata as \"SHOW "
+				      "data_directory\" says.");
 	}
 	if (!repo_create(options, control.system_identifier, &repo, err))
 		return fail_in(err, "could not initialise the repository");

@@ -58,7 +58,7 @@ for my $version (pg_versions()) {
 
 # --- refused before it begins ---------------------------------------------------------------------------------------
 my $repo = repo('main', settings => { memory => '32MB' });
-my $node = cluster('source', repo => $repo);
+my $node = cluster('source', repo => $repo, log_commits => 1);
 my @backup = ('pitr-basebackup', $repo->options, @fast);
 $node->query($_) for 'CREATE ROLE plain LOGIN', 'CREATE ROLE backup LOGIN REPLICATION', 'CREATE ROLE refused LOGIN REPLICATION';
 write_file($node->data_dir . '/pg_hba.conf', "local all refused reject\nlocal replication refused reject\nlocal all all trust\n"

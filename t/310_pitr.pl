@@ -47,13 +47,15 @@ sub repository {
 		env => { map { $_ => $env{$_} } grep { /^AWS_/ } keys %env });
 }
 
+sub standby_space { my ($space) = @_; return directory("standby$number/" . ($space =~ s/.*\///r)) }
+
 # A streaming standby beside the primary: its tablespaces need places of their own.
 sub standby_of {
 	my ($node, @spaces) = @_;
 	my $name = $node->name . '_standby';
 	my $standby = Pitr::Cluster->new($name, install_path => $node->install_path);
 	$standby->{pitr_version} = $node->version;
-	my @mapping = map { ('-T', "$_=" . directory("standby$number/" . ($_ =~ s/.*\///r))) } @spaces;
+	my @mapping = map { ('-T', "$_=" . standby_space($_)) } @spaces;
 	run_ok([ $node->bin . '/pg_basebackup', $node->connection, '-D', $standby->data_dir, '-X', 'stream', '-R',
 		'--checkpoint=fast', @mapping ], 'a standby is made');
 	$standby->own_address;
@@ -88,6 +90,7 @@ sub run_row {
 	my $point_lsn = $node->query("SELECT pg_create_restore_point('before the change')");
 	$oracle->load(seconds => 1, rate => 150);
 	$standby->stop if $standby;
+	my @places = $standby ? map({ standby_space($_) } @spaces) : @spaces;    # as the backup knows them
 	$node->archive_all;
 	$oracle->commits;
 	$node->archive_all;
@@ -110,7 +113,7 @@ sub run_row {
 	for my $target (@targets) {
 		my ($options, $expected) = @$target;
 		my $name = "row${row}_" . ++$try;
-		my @mapping = map { ('-T', "$_=" . "$Pitr::TEST_DIRECTORY/$name/" . ($_ =~ s/.*\///r)) } @spaces;
+		my @mapping = map { ('-T', "$_=" . "$Pitr::TEST_DIRECTORY/$name/" . ($_ =~ s/.*\///r)) } @places;
 		mkdir "$Pitr::TEST_DIRECTORY/$name", 0700;
 		my $copy = restore($name, source => $node, repo => $repo, target => $options, options => \@mapping) or next;
 		$copy->is_gone and next;

@@ -13,6 +13,8 @@ my $node  = cluster('source', repo => $repo, initdb => ['--wal-segsize=1'], log_
 my $oracle = oracle($node);
 run_ok([ 'pitr-basebackup', $repo->options, $node->connection, '--checkpoint=fast' ], 'a base backup');
 $oracle->load(seconds => 1, rate => 200), $node->archive_all for 1 .. 4;
+$oracle->commits;
+$node->archive_all;
 $node->stop;
 my @before = $repo->objects;
 
@@ -85,6 +87,8 @@ my $start = sub {
 	my $copy = restore($name, source => $node, repo => $repo, start => 0) or return;
 	return $copy;
 };
+my $key_text = read_file($repo->key);
+my $other_key_text = read_file($other->key);
 my @harms = (
 	[ 'a bit flipped in the header',   sub { damage($path->($middle), 'flip', offset => 60) },  qr/$after_backup/ ],
 	[ 'a bit flipped in a frame',      sub { damage($path->($middle), 'flip') },                qr/$after_backup/ ],
@@ -93,10 +97,10 @@ my @harms = (
 	[ 'a segment missing in the middle', sub { damage($path->($middle), 'remove') },            qr/is missing from the repository/ ],
 	[ 'two segments swapped',          sub { damage($path->($middle), 'swap', other => $path->($next)) }, qr/was sealed as/ ],
 	[ 'a segment of another cluster',  sub { File::Copy::copy($other->path . "/$foreign", $path->($middle)) }, qr/$after_backup/ ],
-	[ 'the wrong key',                 sub { write_file($repo->config, read_file($repo->config) =~ s/^key-file.*$/"key-file = " . $other->key/mer) }, qr/host key/ ],
+	[ 'the wrong key',                 sub { write_file($repo->key, $other_key_text) },         qr/host key/ ],
 	[ 'an unreachable repository',     sub { rename $repo->path, $repo->path . '.away' },       qr/is it mounted/ ],
 );
-my $config = read_file($repo->config);
+
 for my $harm (@harms) {
 	my ($title, $do, $pattern) = @$harm;
 	my $name = 'harmed' . ++$try;
@@ -109,7 +113,7 @@ for my $harm (@harms) {
 		like($log, $pattern, '… and the log says why');
 		unlike($log, qr/selected new timeline ID|database system is ready to accept connections/, '… and never promotes');
 		rename $repo->path . '.away', $repo->path if -e $repo->path . '.away';
-		write_file($repo->config, $config);
+		write_file($repo->key, $key_text);
 	});
 	# Once the harm is mended, the same directory goes on from there.
 	if ($title =~ /missing|unreachable|frame/) {

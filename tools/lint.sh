@@ -47,9 +47,10 @@ build_with_clang() {
 	make -s -j"$(nproc)" BUILD=build/clang CC=clang all unit test-tools
 }
 
+# cppcheck does not know the cleanup attribute, so every early return looks like a leak to it; ASan looks for those.
 run_cppcheck() {
 	cppcheck --quiet -j"$(nproc)" --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem -Ilib -D_GNU_SOURCE \
+		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak -Ilib -D_GNU_SOURCE \
 		lib archive_command restore_command basebackup restore catalog
 }
 

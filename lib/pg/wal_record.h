@@ -13,7 +13,9 @@
 
 #define WAL_RECORD_SIZE_MAX (1u << 30)
 #define WAL_RECORD_HEADER_SIZE 24 /* SizeOfXLogRecord */
-#define WAL_JOIN_SIZE_MAX   1024 /* bytes kept of a record that crosses a segment boundary */
+/* Bytes kept of a record that crosses a segment boundary, on each side: enough for its header, the time of a commit or
+ * an abort, and the name of a restore point; little, since every host of the cluster can read them. */
+#define WAL_JOIN_SIZE_MAX   128
 
 enum wal_event_kind { WAL_COMMIT, WAL_ABORT, WAL_RESTORE_POINT, WAL_OTHER };
 

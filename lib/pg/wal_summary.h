@@ -18,9 +18,9 @@
  *   last_commit, last_commit_time_us, last_commit_xid   LSN, time, transaction
  *   head                 only when the segment begins with the rest of a record: {size, end, bytes}: how many bytes are
  *                        missing at the segment's beginning, LSN behind the record ("0/0": not in this segment), the
- *                        first 1024 of the bytes that lie here
+ *                        first 128 of the bytes that lie here
  *   tail                 only when a record begins here and goes on in the next segment: {record, total, size, bytes}:
- *                        its LSN, its length, how much of it lies here, the first 1024 bytes of that
+ *                        its LSN, its length, how much of it lies here, the first 128 bytes of that
  *   restore_point_count  how many there are
  *   restore_points       the first 64: [{lsn, time_us, name}], "name_hex" instead of name when it is not UTF-8
  */

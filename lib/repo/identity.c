@@ -301,7 +301,9 @@ bool identity_create(struct repo *repo, uint64_t system_identifier, struct error
 		if (systems.identifiers[i] != system_identifier)
 			return identity_of_another(repo, system_identifier, err);
 		return fail(err, ERROR_EXISTS, "the repository \"%s\" is initialised for the cluster \"%s\" already",
-			    storage_url(repo->storage), repo->layout.cluster);
+			    storage_url(repo->storage), repo->layout.cluster) ||
+		       fail_hint(err, "It was left as it is and can be used. A new one needs another repo, or another "
+				      "cluster name.");
 	}
 	repo->layout.system_identifier = system_identifier;
 	TRY(random_bytes(repo->id, sizeof(repo->id), err));

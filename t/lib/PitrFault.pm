@@ -25,6 +25,7 @@ use warnings;
 
 use Fcntl qw(:flock);
 use File::Temp ();
+use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
@@ -51,10 +52,7 @@ sub start
 		open STDERR, '>', '/dev/null';
 		$SIG{CHLD} = 'IGNORE';
 		$SIG{PIPE} = 'IGNORE';
-		# No prctl in Perl: the accepting process looks for its parent every second.
-		$SIG{ALRM} = sub { POSIX::_exit(0) if getppid != $parent; alarm 1 };
-		alarm 1;
-		$self->serve($listener);
+		$self->serve($listener, $parent);
 	}
 	$running{ $self->{pid} } = 1;
 	return $self;
@@ -133,15 +131,16 @@ sub _take_order
 
 sub serve
 {
-	my ($self, $listener) = @_;
-	for (;;)
+	my ($self, $listener, $parent) = @_;
+	my $waiting = IO::Select->new($listener);
+	while (getppid == $parent)    # a test that was killed cannot stop us
 	{
+		next unless $waiting->can_read(0.5);
 		my $client = $listener->accept or next;
 		my $pid = fork // next;
 		if ($pid == 0)
 		{
 			alarm 60;    # nothing is left over from a hang
-			$SIG{ALRM} = 'DEFAULT';
 			close $listener;
 			$client->autoflush(1);
 			while ($self->serve_one($client)) { }
@@ -149,6 +148,7 @@ sub serve
 		}
 		close $client;
 	}
+	POSIX::_exit(0);
 }
 
 # Reads one message: its head, and its body by Content-Length or chunks (kept as they are).

@@ -71,6 +71,9 @@ static void summaries_add(const struct writer *writer, unsigned count, struct su
 
 				sum->joined++;
 				event_count(sum, &event);
+				/* Of a prepared transaction: it may lie behind what is kept. */
+				if (event.xid == 0 && written != NULL)
+					event.xid = written->xid;
 				sum->wrong += written == NULL || !event_equal(written, &event);
 			}
 		sum->last_record = wal_summary_last_record(chain, (int) i + 1);

@@ -194,6 +194,13 @@ sub log_tail {
 	return join "\n", @lines;
 }
 
+# Stopped in order, the server is asked what it committed while it can still say so.
+sub stop {
+	my ($self, $mode, @options) = @_;
+	$self->{pitr_oracle}->commits if $self->{pitr_oracle} && !$self->is_gone && ($mode // 'fast') ne 'immediate';
+	return $self->SUPER::stop($mode, @options);
+}
+
 # A server that died must not fail the test a second time when it ends.
 sub teardown_node {
 	my ($self) = @_;

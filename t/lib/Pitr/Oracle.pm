@@ -21,7 +21,7 @@ CREATE TABLE oracle_churn (id int PRIMARY KEY, value int NOT NULL);
 INSERT INTO oracle_churn SELECT g, 0 FROM generate_series(1, 1000) g;
 SQL
 	my $start = $node->query('SELECT pg_current_wal_insert_lsn()');
-	return bless { node => $node, start => $start }, $class;
+	return $node->{pitr_oracle} = bless { node => $node, start => $start }, $class;
 }
 
 # One row per line: everything of it, so that a row with the wrong content is a wrong row.

@@ -1,0 +1,187 @@
+# pitr-basebackup against a server that lies, stops in the middle, or sends what leads elsewhere: a sentence, and no backup.
+# sanitizer: yes
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use IO::Socket::INET;
+use Pitr;
+
+my $repo = repo('main');
+my $node = cluster('source', repo => $repo, start => 0);
+my ($system_identifier) = run_ok([ $node->bin . '/pg_controldata', $node->data_dir ], 'the cluster has an identity') =~
+  /system identifier:\s+(\d+)/;
+my $control = read_file($node->data_dir . '/global/pg_control');
+
+# --- a walsender --------------------------------------------------------------------------------------------------------
+# Messages of the protocol (manual, chapter 55).
+sub message { my ($type, $content) = @_; return $type . pack('N', 4 + length $content) . $content }
+sub row_description {
+	return message('T', pack('n', scalar @_) . join '', map { "$_\0" . pack('NnNnNn', 0, 0, 25, 65535, 4294967295, 0) } @_);
+}
+sub row { return message('D', pack('n', scalar @_) . join '', map { defined $_ ? pack('N', length $_) . $_ : pack('N', 4294967295) } @_) }
+sub rows {
+	my ($names, @rows) = @_;
+	return row_description(@$names) . join('', map { row(@$_) } @rows) . message('C', "SELECT\0");
+}
+sub copy { return message('d', $_[0]) }
+sub server_error { return message('E', "SERROR\0VERROR\0C55000\0M$_[0]\0\0") }
+
+my %settings = (
+	wal_level => 'replica', archive_mode => 'on', archive_command => 'x', archive_library => '', data_checksums => 'on',
+	wal_segment_size => '16MB', block_size => '8192', segment_size => '1GB', checkpoint_timeout => '5min');
+
+# Serves one connection and leaves, without END blocks: $answer is what comes for BASE_BACKUP.
+sub serve {
+	my ($socket, $answer) = @_;
+	my $take = sub {
+		my ($size) = @_;
+		my $content = '';
+		while (length $content < $size) { sysread($socket, $content, $size - length $content, length $content) or POSIX::_exit(0) }
+		return $content;
+	};
+	my $startup;
+	while (1) {
+		$startup = $take->(unpack('N', $take->(4)) - 4);
+		last if unpack('N', $startup) == 196608;
+		syswrite $socket, 'N';    # neither TLS nor GSSAPI
+	}
+	my $ready = message('Z', 'I');
+	syswrite $socket, message('R', pack('N', 0)) . join('', map { message('S', $_) } "server_version\0" . "15.20\0", "in_hot_standby\0off\0",
+		"client_encoding\0UTF8\0", "standard_conforming_strings\0on\0") . $ready;
+	while (1) {
+		my $type    = $take->(1);
+		my $content = $take->(unpack('N', $take->(4)) - 4);
+		POSIX::_exit(0) if $type eq 'X';
+		if    ($content =~ /^SHOW (\w+)/)     { syswrite $socket, rows([$1], [ $settings{$1} ]) . $ready }
+		elsif ($content =~ /^IDENTIFY_SYSTEM/) {
+			syswrite $socket, rows([qw(systemid timeline xlogpos dbname)], [ $system_identifier, 1, '0/3000000', undef ]) . $ready;
+		}
+		elsif ($content =~ /^BASE_BACKUP/) {
+			for (my $at = 0; $at < length $answer; $at += 65536) { syswrite $socket, substr($answer, $at, 65536) or POSIX::_exit(0) }
+			POSIX::_exit(0) if substr($answer, -6) ne $ready;
+		}
+		else { POSIX::_exit(0) }
+	}
+}
+
+# --- what it sends ------------------------------------------------------------------------------------------------------
+sub tar_entry {
+	my ($name, $content, %how) = @_;
+	my $header = pack('a100 a8 a8 a8 a12 a12 A8 a1 a100 a6 a2 a32 a32 a8 a8 a155 x12', $name, '0000600', '0000000', '0000000',
+		sprintf('%011o', $how{size} // length $content), '14500000000', '', $how{type} // '0', $how{link} // '', 'ustar', '00', '', '',
+		'', '', '');
+	substr($header, 148, 8) = sprintf "%06o\0 ", unpack '%32C*', $header;
+	return $header . $content . "\0" x (-length($content) % 512);
+}
+
+my $label = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\nCHECKPOINT LOCATION: 0/2000060\n"
+  . "BACKUP METHOD: streamed\nBACKUP FROM: primary\nSTART TIME: 2026-01-01 00:00:00 UTC\nLABEL: x\nSTART TIMELINE: 1\n";
+my %part = (
+	start     => rows([qw(recptr tli)], [ '0/2000028', 1 ]),
+	spaces    => rows([qw(spcoid spclocation size)], [ undef, undef, undef ]),
+	copy      => message('H', pack('Cn', 0, 0)),
+	archive   => copy("nbase.tar\0\0"),
+	label     => copy('d' . tar_entry('backup_label', $label)),
+	files     => copy('d' . tar_entry('base/1/1', 'x' x 8192)) . copy('d' . tar_entry('pg_wal', '', type => '5')),
+	control   => copy('d' . tar_entry('global/pg_control', $control)),
+	trailer   => copy('d' . "\0" x 1024),
+	manifest  => copy('m') . copy('d{}'),
+	done      => message('c', ''),
+	end       => rows([qw(recptr tli)], [ '0/2000100', 1 ]),
+	complete  => message('C', "BASE_BACKUP\0") . message('Z', 'I'),
+);
+my @order = qw(start spaces copy archive label files control trailer manifest done end complete);
+
+# The whole answer with some parts exchanged.
+sub answer {
+	my (%changes) = @_;
+	return join '', map { $changes{$_} // $part{$_} } @order;
+}
+sub cut { my ($answer, $size) = @_; return substr $answer, 0, $size }
+
+# Runs against a server that answers so; returns (status, stderr).
+sub backup_of {
+	my ($answer) = @_;
+	my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "could not listen: $!\n";
+	my $pid = fork // die "could not fork: $!\n";
+	if ($pid == 0) {
+		$SIG{ALRM} = 'DEFAULT';
+		alarm 60;
+		while (my $socket = $listener->accept) {
+			my $child = fork // POSIX::_exit(1);
+			serve($socket, $answer) if $child == 0;
+			close $socket;
+			waitpid $child, 0;
+		}
+		POSIX::_exit(0);
+	}
+	my ($status, undef, $stderr) = run_program([ 'pitr-basebackup', $repo->options, '-h', '127.0.0.1', '-p', $listener->sockport,
+			'-U', 'x', '--checkpoint=fast', '--wal-timeout=1s' ], timeout => 60);
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	return ($status, $stderr);
+}
+
+# --- the table ------------------------------------------------------------------------------------------------------------
+my $long = tar_entry('base/1/2', 'x' x 512, size => 1 << 30);
+my $torn = $control;
+substr($torn, 16, 1) ^= "\1";
+my @cases = (
+	[ 'everything as it should be: only the WAL is missing', qr/WAL file "000000010000000000000002".* did not come/, {} ],
+	[ 'an archive that was not announced', qr/"16384\.tar" that it had not announced/, { archive => copy("n16384.tar\0/x\0") } ],
+	[ 'an archive with a path for a name', qr/that it had not announced/, { archive => copy("n../../base.tar\0\0") } ],
+	[ 'an archive whose name does not end', qr/an archive without a name/, { archive => copy('nbase.tar') } ],
+	[ 'an archive without a name', qr/an archive without a name/, { archive => copy('n') } ],
+	[ 'content before an archive', qr/content before the name/, { archive => '' } ],
+	[ 'a message of an unknown kind', qr/kind that is not known/, { files => copy('zzz') } ],
+	[ 'an empty message, which libpq drops', qr/did not come/, { files => copy('') } ],
+	[ 'a path upwards', qr/"base\/\.\.\/\.\.\/x", which leads elsewhere/, { files => copy('d' . tar_entry('base/../../x', '')) } ],
+	[ 'an absolute path', qr/which leads elsewhere/, { files => copy('d' . tar_entry('/etc/passwd', '')) } ],
+	[ 'a link', qr/which is no tablespace/, { files => copy('d' . tar_entry('base/1', '', type => '2', link => '/etc')) } ],
+	[ 'a device', qr/neither a file nor a directory/, { files => copy('d' . tar_entry('base/1', '', type => '3')) } ],
+	[ 'no tar at all', qr/no ustar header/, { files => copy('d' . 'x' x 512) } ],
+	[ 'a file that goes on where the archive ends', qr/in the middle of an entry/, { trailer => copy("d$long") } ],
+	[ 'something behind the end of the archive', qr/behind the end of the archive/, { trailer => copy('d' . "\0" x 1024 . tar_entry('x', '')) } ],
+	[ 'no backup_label', qr/did not send "backup_label"/, { label => '' } ],
+	[ 'a backup_label that begins elsewhere', qr/begins somewhere else/, { label => copy('d' . tar_entry('backup_label', $label =~ s{0/2000028}{0/2000060}r)) } ],
+	[ 'a backup_label that is none', qr/no start location/, { label => copy('d' . tar_entry('backup_label', "nothing\n")) } ],
+	[ 'no pg_control', qr/did not send "global\/pg_control"/, { control => '' } ],
+	[ 'a damaged pg_control', qr/damaged "global\/pg_control"/, { control => copy('d' . tar_entry('global/pg_control', $torn)) } ],
+	[ 'a pg_control of nothing', qr/pg_control/, { control => copy('d' . tar_entry('global/pg_control', '')) } ],
+	[ 'no manifest', qr/did not send its manifest/, { manifest => '' } ],
+	[ 'two manifests', qr/two manifests/, { manifest => $part{manifest} x 2 } ],
+	[ 'an archive behind the manifest', qr/an archive behind the manifest/, { manifest => $part{manifest} . $part{archive} } ],
+	[ 'an error in the middle', qr/could not take the base backup: the disk is on fire/, { trailer => server_error('the disk is on fire') . message('Z', 'I') } ],
+	[ 'an error behind the last byte', qr/could not take the base backup: it was all for nothing/, { end => server_error('it was all for nothing'), complete => message('Z', 'I') } ],
+	[ 'an error behind the end', qr/could not take the base backup: not even now/, { complete => server_error('not even now') . message('Z', 'I') } ],
+	[ 'a start that is no position', qr/says that it is at "there"/, { start => rows([qw(recptr tli)], [ 'there', 1 ]) } ],
+	[ 'timeline 0', qr/timeline "0"/, { start => rows([qw(recptr tli)], [ '0/2000028', 0 ]) } ],
+	[ 'a start of no rows', qr/0 rows/, { start => rows([qw(recptr tli)]) } ],
+	[ 'a start of one column', qr/1 columns/, { start => rows(['recptr'], ['0/2000028']) } ],
+	[ 'an end before the start', qr/ended the backup before it began/, { end => rows([qw(recptr tli)], [ '0/2000000', 1 ]) } ],
+	[ 'an end on another timeline', qr/00000007\.history".* did not come/, { end => rows([qw(recptr tli)], [ '0/2000100', 7 ]) } ],
+	[ 'an end that is none', qr/0 rows/, { end => rows([qw(recptr tli)]) } ],
+	[ 'a tablespace without a number', qr/a tablespace "x"/, { spaces => rows([qw(spcoid spclocation size)], [ 'x', '/x', undef ]) } ],
+	[ 'a tablespace at the end of the world', qr/a tablespace "1"/, { spaces => rows([qw(spcoid spclocation size)], [ 1, '/x' x 1000, undef ]) } ],
+	[ 'five thousand tablespaces', qr/more than 1024 tablespaces/, { spaces => rows([qw(spcoid spclocation size)], map { [ $_, "/$_", undef ] } 1 .. 5000) } ],
+	[ 'no copy', qr/could not take the base backup/, { copy => '', done => '' } ],
+);
+for my $case (@cases) {
+	my ($title, $says, $changes) = @$case;
+	my ($status, $stderr) = backup_of(answer(%$changes));
+	ok(($status == 1 || $status == 2) && $stderr =~ /^pitr-basebackup: error: .*$says/m && 1 == (() = $stderr =~ /error:/g), $title)
+	  or diag("status $status\n$stderr\nexpected: $says");
+}
+
+# --- cut off anywhere -------------------------------------------------------------------------------------------------------
+my $whole = answer();
+my @wrong;
+for my $size (map { int(length($whole) * $_ / 12) } 0 .. 11) {
+	my ($status, $stderr) = backup_of(cut($whole, $size));
+	push @wrong, "$size: $status $stderr" unless $status == 1 && $stderr =~ /^pitr-basebackup: error: could not take the base backup: /m;
+}
+is_deeply(\@wrong, [], 'a connection that ends anywhere is an error that says so');
+is_deeply([ $repo->objects(qr{/backup/}) ], [], 'after all this no backup is listed');
+
+done_testing();

@@ -1,0 +1,276 @@
+/* Questions to the summaries of an archive answer as a walk of all its records would. */
+#include "tap.h"
+#include "wal_writer.h"
+
+#include "repo/wal_range.h"
+#include "repo/wal_store.h"
+#include "repo/wal_survey.h"
+
+#define FIRST (BASE / SEGMENT)
+
+static struct repo repo_made(void)
+{
+	struct repo repo = {.unlocking = PTHREAD_MUTEX_INITIALIZER, .host = "host"};
+	struct error err = {0};
+
+	if (!storage_open_memory(&repo.storage, &err) || !secrets_open(NULL, &repo.secrets, &err) ||
+	    !layout_init(&repo.layout, "main", &err))
+		abort();
+	repo.layout.system_identifier = 4711;
+	return repo;
+}
+
+static void repo_release(struct repo *repo)
+{
+	storage_close(repo->storage);
+	secrets_close(repo->secrets);
+}
+
+static bool put(struct repo *repo, const struct writer *writer, uint32_t timeline, uint64_t number)
+{
+	struct bytes content = bytes_of(writer->wal + (number - FIRST) * SEGMENT, SEGMENT);
+	struct wal_segment segment;
+	struct wal_name name;
+	struct error err = {0};
+
+	wal_name_of_segment(timeline, number, SEGMENT, &name);
+	return wal_segment_parse(content, &segment, &err) && wal_store_put(repo, &name, content, &segment, &err);
+}
+
+/* What the records say, one by one. `end`: records that are not whole before it are not in the archive. */
+static struct wal_survey expected(const struct writer *writer, const struct wal_survey *asked, uint64_t end)
+{
+	struct wal_survey answer = {0};
+
+	for (int i = 0; i < writer->count && writer->events[i].end <= end; i++) {
+		const struct wal_event *event = &writer->events[i];
+		bool ends = event->kind == WAL_COMMIT || event->kind == WAL_ABORT;
+		bool is_behind = asked->exclusive ? event->time_us >= asked->time_us : event->time_us > asked->time_us;
+
+		if (event->lsn >= asked->from)
+			answer.last_record = event->lsn;
+		if (event->kind == WAL_RESTORE_POINT && event->lsn >= asked->from && asked->name != NULL &&
+		    strcmp(event->name, asked->name) == 0)
+			answer.points[answer.point_count++].lsn = event->lsn;
+		if (ends && asked->seeks_time && is_behind && event->lsn >= asked->from) {
+			answer.stop.lsn = event->lsn;
+			return answer;
+		}
+		if (asked->until != 0 && event->lsn > asked->until)
+			continue;
+		answer.commits += event->kind == WAL_COMMIT;
+		answer.aborts += event->kind == WAL_ABORT;
+		if (event->kind == WAL_COMMIT) {
+			answer.last_commit.lsn = event->lsn;
+			answer.last_commit.time_us = event->time_us;
+		}
+	}
+	return answer;
+}
+
+static bool same(const struct wal_survey *got, const struct wal_survey *wanted, bool has_stop)
+{
+	bool points = got->point_count == wanted->point_count;
+
+	for (int i = 0; points && i < wanted->point_count; i++)
+		points = got->points[i].lsn == wanted->points[i].lsn;
+	return points && got->stop.lsn == wanted->stop.lsn && got->last_commit.lsn == wanted->last_commit.lsn &&
+	       got->last_commit.time_us == wanted->last_commit.time_us && got->commits == wanted->commits &&
+	       got->aborts == wanted->aborts && (has_stop || got->last_record == wanted->last_record);
+}
+
+static bool agrees(struct repo *repo, const struct wal_range *range, const struct writer *writer,
+		   struct wal_survey survey)
+{
+	uint64_t end = (survey.last + 1) * SEGMENT;
+	struct wal_survey wanted = expected(writer, &survey, end);
+	struct error err = {0};
+
+	if (!wal_survey_run(repo, range, &survey, &err)) {
+		printf("# %s\n", err.text);
+		return false;
+	}
+	return same(&survey, &wanted, wanted.stop.lsn != 0) && survey.understood;
+}
+
+/* Full segments with everything in them; a commit crosses every boundary, the time of which is sought too. */
+static struct writer *wal_made(uint16_t magic)
+{
+	struct writer *writer = writer_open(magic);
+
+	for (unsigned i = 1; i < SEGMENTS - 1; i++) {
+		const struct part part = {.subxacts = 100};
+
+		while (writer->position < BASE + i * SEGMENT - 4 * PAGE) {
+			append_random(writer);
+			append_other(writer, (uint32_t) random() % 3000);
+			if (writer->count % 100 == 0)
+				append_restore_point(writer, writer->count % 200 == 0 ? "even" : "odd");
+		}
+		fill_to(writer, BASE + i * SEGMENT - 64);
+		append_transaction(writer, i % 2 == 1, &part);
+	}
+	return writer;
+}
+
+static bool crosses(const struct wal_event *event)
+{
+	return event->lsn / SEGMENT != (event->end - 1) / SEGMENT;
+}
+
+static void test_times(struct repo *repo, const struct wal_range *range, const struct writer *writer, uint64_t last)
+{
+	int right = 0, tried = 0;
+
+	for (int i = 0; i < writer->count; i++) {
+		bool is_near = crosses(&writer->events[i]) || (i > 0 && crosses(&writer->events[i - 1])) ||
+			       (i + 1 < writer->count && crosses(&writer->events[i + 1]));
+
+		if (!is_near && i % 97 != 0)
+			continue;
+		struct wal_survey survey = {.first = FIRST,
+					    .last = last,
+					    .from = BASE,
+					    .jobs = 1 + i % 3,
+					    .seeks_time = true,
+					    .exclusive = i % 2 == 1,
+					    .time_us = NOON + POSTGRES_EPOCH_US + i};
+
+		if (i % 5 == 0)
+			survey.from = writer->events[i / 2].lsn;
+		right += agrees(repo, range, writer, survey);
+		tried++;
+	}
+	ok(right == tried && tried > 20, "%d of %d times are found as a walk of all records finds them", right, tried);
+}
+
+static void test_limits(struct repo *repo, const struct wal_range *range, const struct writer *writer, uint64_t last)
+{
+	int right = 0, tried = 0;
+
+	for (int i = 1; i < writer->count; i += 131) {
+		struct wal_survey survey = {
+			.first = FIRST, .last = last, .from = BASE, .jobs = 2, .name = i % 2 ? "even" : "odd"};
+
+		survey.until = writer->events[i].lsn - (uint64_t) (i % 3 == 0);
+		if (survey.until < (last + 1) * SEGMENT)
+			right += agrees(repo, range, writer, survey), tried++;
+	}
+	ok(right == tried && tried > 10, "%d of %d limits are kept, and restore points found by name", right, tried);
+	for (uint64_t end = FIRST; end <= last; end++)
+		ok(agrees(repo, range, writer,
+			  (struct wal_survey){.first = FIRST, .last = end, .from = BASE, .jobs = 2}),
+		   "the end of %d segments: the last complete record", (int) (end - FIRST + 1));
+}
+
+/* The last record is one that began in the segment before. */
+static void test_last_crossing(void)
+{
+	struct writer *writer = writer_open(MAGIC_18);
+	struct repo repo = repo_made();
+	struct timeline_history history;
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	struct error err = {0};
+
+	timeline_history_root(1, &history);
+	fill_to(writer, BASE + SEGMENT - 200);
+	append_other(writer, 300000);
+	ok(put(&repo, writer, 1, FIRST) && put(&repo, writer, 1, FIRST + 1) &&
+		   wal_range_list(&repo, &history, SEGMENT, BASE, &range, &err),
+	   "an archive that ends with a record of two segments");
+	ok(agrees(&repo, &range, writer,
+		  (struct wal_survey){.first = FIRST, .last = FIRST + 1, .from = BASE, .jobs = 1}),
+	   "its last record is that one");
+	ok(agrees(&repo, &range, writer, (struct wal_survey){.first = FIRST, .last = FIRST, .from = BASE, .jobs = 1}),
+	   "without the second segment it is the one before");
+	repo_release(&repo);
+	writer_close(writer);
+}
+
+static void test_unknown(void)
+{
+	struct writer *writer = wal_made(MAGIC_15);
+	struct repo repo = repo_made();
+	struct timeline_history history;
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	struct wal_survey survey = {.first = FIRST, .last = FIRST, .jobs = 1};
+	struct error err = {0};
+
+	store_u16(writer->wal, 0xDFFF);
+	timeline_history_root(1, &history);
+	ok(put(&repo, writer, 1, FIRST) && wal_range_list(&repo, &history, SEGMENT, BASE, &range, &err) &&
+		   wal_survey_run(&repo, &range, &survey, &err) && !survey.understood && survey.magic == 0xDFFF,
+	   "WAL of an unknown version is said to be that");
+	repo_release(&repo);
+	writer_close(writer);
+}
+
+static void test_archive(uint16_t magic, uint32_t timeline_split)
+{
+	struct writer *writer = wal_made(magic);
+	struct repo repo = repo_made();
+	struct timeline_history history = {2, {{1, BASE + timeline_split * SEGMENT + 100}, {2, UINT64_MAX}}};
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	struct error err = {0};
+	uint64_t last = FIRST + SEGMENTS - 3, reached = 0, missing, missing_last;
+	bool is_put = true;
+	struct wal_name name;
+
+	for (uint64_t number = FIRST; number <= last; number++)
+		is_put = is_put && put(&repo, writer, number < FIRST + timeline_split ? 1 : 2, number);
+	/* The old timeline goes on for a segment that is not on the path. */
+	is_put = is_put && put(&repo, writer, 1, FIRST + timeline_split);
+	ok(is_put && wal_range_list(&repo, &history, SEGMENT, BASE + 5, &range, &err), "an archive with two timelines");
+	ok(range.run_count == 2 && wal_range_reach(&range, FIRST, &reached) && reached == last,
+	   "is listed along the path, in two runs");
+	wal_range_name(&range, FIRST + timeline_split, &name);
+	ok(name.timeline == 2, "the segment in which the path changes is read from the younger timeline");
+	ok(!wal_range_gap(&range, FIRST, &missing, &missing_last) && wal_range_gap_count(&range) == 0, "has no hole");
+	test_times(&repo, &range, writer, last);
+	test_limits(&repo, &range, writer, last);
+	repo_release(&repo);
+	writer_close(writer);
+}
+
+static void test_holes(void)
+{
+	struct writer *writer = wal_made(MAGIC_18);
+	struct repo repo = repo_made();
+	struct timeline_history history;
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	struct error err = {0};
+	uint64_t reached = 0, missing = 0, missing_last = 0, size = 0, all = 0;
+
+	timeline_history_root(1, &history);
+	for (uint64_t i = 0; i < 6; i++)
+		if (i != 2 && i != 3)
+			ok(put(&repo, writer, 1, FIRST + i), "segment %d is there", (int) i);
+	ok(wal_range_list(&repo, &history, SEGMENT, BASE, &range, &err) && wal_range_reach(&range, FIRST, &reached) &&
+		   reached == FIRST + 1,
+	   "what can be reached ends before a hole");
+	ok(wal_range_gap(&range, FIRST, &missing, &missing_last) && missing == FIRST + 2 && missing_last == FIRST + 3 &&
+		   wal_range_gap_count(&range) == 1,
+	   "the hole is named");
+	ok(!wal_range_gap(&range, FIRST + 4, &missing, &missing_last), "there is none behind it");
+	ok(wal_range_gap(&range, FIRST - 1, &missing, &missing_last) && missing == FIRST - 1 &&
+		   missing_last == FIRST - 1,
+	   "what is missing before the first one is a hole");
+	ok(!wal_range_reach(&range, FIRST + 2, &reached), "nothing is reached from inside the hole");
+	ok(wal_range_reach(&range, FIRST + 4, &reached) && reached == FIRST + 5, "behind it, the rest is");
+	ok(wal_range_stored_size(&repo, &range, FIRST, FIRST + 1, &size, &err) &&
+		   wal_range_stored_size(&repo, &range, FIRST, FIRST + 9, &all, &err) && size > 0 && size < all,
+	   "stored sizes are those of the segments asked for");
+	repo_release(&repo);
+	writer_close(writer);
+}
+
+int main(void)
+{
+	test_archive(MAGIC_13, 1);
+	test_archive(MAGIC_15, 3);
+	test_archive(MAGIC_18, 4);
+	test_holes();
+	test_last_crossing();
+	test_unknown();
+	return done_testing();
+}

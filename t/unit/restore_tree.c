@@ -1,0 +1,126 @@
+/* Files below a directory, whatever a manifest says: nothing is ever written outside of it. restore/tree.c belongs to a
+ * program and not to the library, so it is included whole. */
+#include "tap.h"
+
+#include <stdlib.h>
+
+#include "../../restore/tree.c"
+
+static char base[64], root[PATH_MAX], outside[PATH_MAX], space[PATH_MAX];
+
+static void path_in(char path[PATH_MAX], const char *directory, const char *name)
+{
+	struct error err;
+
+	if (!path_join(path, directory, name, &err))
+		abort();
+}
+
+static bool is_there(const char *directory, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat status;
+
+	path_in(path, directory, name);
+	return lstat(path, &status) == 0;
+}
+
+static bool make_file(const struct tree *tree, const char *path, bool replace)
+{
+	struct error err = {0};
+
+	return tree_make_file(tree, path, 0640, 3, replace, &err) && tree_write(tree, path, 1, bytes_of("xy", 2), &err);
+}
+
+static bool make_directory(const struct tree *tree, const char *path)
+{
+	struct error err = {0};
+
+	return tree_make_directory(tree, path, 0750, &err);
+}
+
+static void link_to(const char *target, const char *directory, const char *name)
+{
+	char path[PATH_MAX];
+
+	path_in(path, directory, name);
+	if (symlink(target, path) != 0)
+		abort();
+}
+
+static void test_ordinary(const struct tree *tree)
+{
+	char path[PATH_MAX];
+	struct stat status;
+	struct error err;
+	BUF(content, 100);
+
+	ok(make_file(tree, "base/1/1234", false), "a file below directories that are missing");
+	path_in(path, root, "base/1/1234");
+	ok(stat(path, &status) == 0 && (status.st_mode & 0777) == 0640 && status.st_size == 3, "its mode and size");
+	ok(fs_read_file(path, &content, &err) && content.size == 3 && memcmp(content.data, "\0xy", 3) == 0,
+	   "its content");
+	ok(!make_file(tree, "base/1/1234", false), "the same name again is refused");
+	ok(make_file(tree, "base/1/1234", true), "… unless a restore is resumed");
+	ok(make_directory(tree, "base/2") && make_directory(tree, "base/2"), "a directory, which may be there");
+	path_in(path, root, "base/2");
+	ok(stat(path, &status) == 0 && (status.st_mode & 0777) == 0750, "its mode");
+	ok(!make_directory(tree, "base/1/1234"), "a file is no directory");
+	ok(!make_file(tree, "base/1/1234/x", false), "nor is one on the way");
+	ok(!make_file(tree, "base/2", true), "a directory is no file");
+}
+
+static void test_links(const struct tree *tree)
+{
+	struct error err = {0};
+	char path[PATH_MAX];
+
+	link_to(outside, root, "away");
+	path_in(path, outside, "target");
+	link_to(path, root, "file_away");
+	ok(!make_file(tree, "away/x", false) && !is_there(outside, "x"), "a link on the way is not followed");
+	ok(!make_file(tree, "away/x", true) && !is_there(outside, "x"), "… nor when resumed");
+	ok(!make_directory(tree, "away/d") && !is_there(outside, "d"), "… nor for a directory");
+	ok(!make_directory(tree, "away"), "… nor at the end");
+	ok(!make_file(tree, "file_away", false) && !make_file(tree, "file_away", true) && !is_there(outside, "target"),
+	   "a link at the end is not followed");
+	ok(!tree_write(tree, "file_away", 0, bytes_of("x", 1), &err) && !is_there(outside, "target"), "… nor to write");
+	ok(!tree_make_symlink(tree, "away/l", "/etc", &err) && !is_there(outside, "l"), "… nor to make links");
+	ok(tree_make_symlink(tree, "own/l", "/etc", &err) && !make_file(tree, "own/l/x", false),
+	   "a link that was asked for is not followed either");
+}
+
+static void test_tablespaces(const struct tree *tree)
+{
+	ok(make_file(tree, "pg_tblspc/16384/PG_15/5/1", false) && is_there(space, "PG_15/5/1"),
+	   "an approved tablespace's files go to its directory");
+	ok(make_directory(tree, "pg_tblspc/16384"), "its own entry changes nothing");
+	ok(make_directory(tree, "pg_tblspc"), "the directory of links is an ordinary one");
+	link_to(outside, root, "pg_tblspc/16385");
+	ok(!make_file(tree, "pg_tblspc/16385/x", false) && !is_there(outside, "x"), "another's link is not followed");
+	ok(!make_file(tree, "pg_tblspc/163840/x", false) || !is_there(space, "x"),
+	   "a longer number is another tablespace");
+}
+
+int main(void)
+{
+	struct tree tree TREE_CLEANUP = {.fd = -1};
+	struct error err = {0};
+	char command[128];
+
+	(void) snprintf(base, sizeof(base), "/tmp/pitr-tree-XXXXXX");
+	if (mkdtemp(base) == NULL)
+		abort();
+	path_in(root, base, "root");
+	path_in(outside, base, "outside");
+	path_in(space, base, "space");
+	if (mkdir(root, 0700) != 0 || mkdir(outside, 0700) != 0 || mkdir(space, 0700) != 0)
+		abort();
+	ok(tree_open(root, 1, &tree, &err) && tree_add_link(&tree, 16384, space, &err), "a tree is opened");
+	test_ordinary(&tree);
+	test_links(&tree);
+	test_tablespaces(&tree);
+	(void) snprintf(command, sizeof(command), "rm -r %s", base);
+	ok(system(command) == 0, "the directory is removed");
+	return done_testing();
+}
