@@ -50,7 +50,7 @@ mistake('a line that is none', [ 'pitr-catalog', conf("repo /x\n") ], 2,
 	qr/configuration file ".*wrong\.conf" line 1: could not understand "repo \/x"/, 'A line looks like: name = value');
 mistake('a relative path in the file', [ 'pitr-catalog', conf("repo = backups\n") ], 2,
 	qr/configuration file ".*wrong\.conf" line 1: "repo" must be a full path, not "backups"/, 'Begin it with "/".');
-run_fails([ 'pitr-catalog', "--config=$nowhere" ], 2, qr/could not use the configuration file .*"\Q$nowhere\E"/,
+run_fails([ 'pitr-catalog', "--config=$nowhere" ], 2, qr/configuration file "\Q$nowhere\E" does not exist$/m,
 	'a file that is not there: 2');
 mistake('a typo in the environment', ['pitr-catalog'], 2, 'environment variable PITR_REPOS: unknown setting "repos"',
 	'Did you mean "repo"?', env => { PITR_REPOS => '/x' });

@@ -1,6 +1,5 @@
 #include "pg/replication.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
@@ -11,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pg/server_message.h"
 
 #define CONNECT_TIMEOUT_MS (30 * 1000)
 #define QUERY_TIMEOUT_MS   (60 * 1000)
@@ -18,7 +18,6 @@
 #define IDLE_TIMEOUT_MS (10 * 60 * 1000)
 #define PARAMETERS_MAX	8
 #define OPTIONS_MAX	64
-#define SQLSTATE_SIZE	6
 
 struct server {
 	PGconn *connection;
@@ -26,48 +25,6 @@ struct server {
 };
 
 /* ------------------------------------------------------------------------------------------------ messages */
-
-/* Copies text as one line: lines are joined by "; ", blanks at either end dropped, LOCATION lines (which verbose
- * messages have) left out. */
-static void text_join_lines(const char *text, char *line, size_t size)
-{
-	size_t used = 0;
-
-	line[0] = '\0';
-	while (*text != '\0') {
-		size_t length = strcspn(text, "\n");
-		const char *begin = text;
-		size_t kept = length;
-
-		text += length + (text[length] == '\n' ? 1 : 0);
-		while (kept > 0 && isspace((unsigned char) *begin)) {
-			begin++;
-			kept--;
-		}
-		if (kept == 0 || strncmp(begin, "LOCATION:", 9) == 0)
-			continue;
-		int written = snprintf(line + used, size - used, "%s%.*s", used > 0 ? "; " : "", (int) kept, begin);
-		if (written < 0 || (size_t) written >= size - used)
-			return;
-		used += (size_t) written;
-	}
-}
-
-/* Verbose messages carry the SQLSTATE behind the severity, whatever the language: "FATAL:  28000: no pg_hba…". Takes
- * the last one out of the line. Without one, libpq itself failed and `sqlstate` is empty. */
-static void line_take_sqlstate(char *line, char sqlstate[SQLSTATE_SIZE])
-{
-	sqlstate[0] = '\0';
-	for (char *at = strstr(line, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
-		char *code = at + 3;
-
-		if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") < 5 || code[5] != ':' || code[6] != ' ')
-			continue;
-		memcpy(sqlstate, code, SQLSTATE_SIZE - 1);
-		sqlstate[SQLSTATE_SIZE - 1] = '\0';
-		memmove(code, code + 7, strlen(code + 7) + 1);
-	}
-}
 
 static const char *connection_user(const PGconn *connection)
 {
@@ -130,8 +87,8 @@ static bool fail_connection(const PGconn *connection, enum server_protocol proto
 	char sqlstate[SQLSTATE_SIZE];
 	enum error_kind kind = ERROR_UNREACHABLE;
 
-	text_join_lines(PQerrorMessage(connection), line, sizeof(line));
-	line_take_sqlstate(line, sqlstate);
+	server_message_join(PQerrorMessage(connection), line, sizeof(line));
+	server_message_take_sqlstate(line, sqlstate);
 	if (strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "42501") == 0 || PQconnectionNeedsPassword(connection))
 		kind = ERROR_DENIED;
 	else if (strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0)
@@ -150,7 +107,7 @@ static bool fail_result(const struct server *server, const PGresult *result, str
 	char line[sizeof(err->text)];
 
 	if (message == NULL) {
-		text_join_lines(PQerrorMessage(server->connection), line, sizeof(line));
+		server_message_join(PQerrorMessage(server->connection), line, sizeof(line));
 		return fail(err, ERROR_UNREACHABLE, "could not %s: %s", doing,
 			    *line != '\0' ? line : "the server answered something unexpected");
 	}
@@ -251,8 +208,10 @@ static int64_t connection_timeout_ms(PGconn *connection)
 	PQconninfoOption *options = PQconninfo(connection);
 
 	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++) {
-		if (strcmp(option->keyword, "connect_timeout") == 0 && option->val != NULL && atoi(option->val) > 0)
-			timeout_ms = 1000 * (int64_t) atoi(option->val);
+		long seconds = option->val != NULL ? strtol(option->val, NULL, 10) : 0;
+
+		if (strcmp(option->keyword, "connect_timeout") == 0 && seconds > 0 && seconds < 24 * 3600)
+			timeout_ms = 1000 * (int64_t) seconds;
 	}
 	PQconninfoFree(options);
 	return timeout_ms;
@@ -304,7 +263,7 @@ bool server_open(const struct server_address *address, enum server_protocol prot
 
 		given = PQconninfoParse(address->conninfo, &reason);
 		if (given == NULL) {
-			text_join_lines(reason != NULL ? reason : "out of memory", line, sizeof(line));
+			server_message_join(reason != NULL ? reason : "out of memory", line, sizeof(line));
 			PQfreemem(reason);
 			return fail(err, ERROR_USAGE, "the connection string cannot be read: %s", line) ||
 			       fail_hint(err, "It looks like \"host=db1 port=5432 user=backup\" or \"service=main\".");

@@ -129,6 +129,27 @@ static void test_failure(struct repo *repo)
 	ok(!done && err.kind == ERROR_EXISTS, "one pack that cannot be stored fails the whole: %s", err.text);
 }
 
+/* The last pack is stored by finish alone. */
+static void test_late_failure(struct repo *repo)
+{
+	struct pack_writer *writer PACK_WRITER_CLEANUP = NULL;
+	struct extents extents EXTENTS_CLEANUP = {0};
+	struct error err = {0};
+	uint64_t stored_size;
+	uint32_t packs;
+	char key[LAYOUT_KEY_SIZE];
+	char label[BACKUP_LABEL_SIZE];
+
+	bool done = layout_new_label(1, 1, label, &err);
+	layout_pack(&repo->layout, label, 0, key);
+	done = done && storage_put(repo->storage, key, bytes_of_text("x"), &err) &&
+	       pack_writer_open(repo, label, (struct pack_sizing){.pack_size = MiB, .jobs = 1}, &writer, &err) &&
+	       pack_writer_append(writer, bytes_of_text("content"), &extents, &err);
+	ok(done, "a last pack whose name is taken is begun");
+	ok(!pack_writer_finish(writer, &packs, &stored_size, &err) && err.kind == ERROR_EXISTS,
+	   "… and fails at the end");
+}
+
 static void test_unfinished(struct repo *repo)
 {
 	struct pack_writer *writer = NULL;
@@ -195,6 +216,7 @@ int main(void)
 	test_round(&repo, 1000003);
 	test_round(&repo, 7 * MiB);
 	test_failure(&repo);
+	test_late_failure(&repo);
 	test_unfinished(&repo);
 	test_reading(&repo);
 	test_sizing();
