@@ -70,8 +70,8 @@ static int server_pid(const char *pgdata)
 	if (!path_join(path, pgdata, "postmaster.pid", &ignored) || !fs_read_file(path, &content, &ignored) ||
 	    !buf_text(&content, &text, &ignored))
 		return 0;
-	int pid = atoi(text);
-	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM) ? pid : 0;
+	long pid = strtol(text, NULL, 10); /* 0 when there is no number */
+	return pid > 0 && pid <= INT_MAX && (kill((pid_t) pid, 0) == 0 || errno == EPERM) ? (int) pid : 0;
 }
 
 static bool fail_in_use(const struct place *place, struct error *err)

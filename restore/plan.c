@@ -173,8 +173,15 @@ static bool plan_reach(const struct reaching *asked, struct plan *plan, const st
 	int count, chosen;
 
 	TRY(paths_select(asked, &plan->lineage, paths, is_end, &count, err));
-	for (int i = 0; i < count; i++)
-		TRY(reach_find(asked, paths[i], &reaches[i], err));
+	for (int i = 0; i < count; i++) {
+		/* The latest lies at an end: what leads past other places need not be read. */
+		bool is_needed =
+			is_end[i] || (asked->target->kind != TARGET_LATEST && asked->target->kind != TARGET_STANDBY);
+
+		reaches[i].path = paths[i];
+		if (is_needed)
+			TRY(reach_find(asked, paths[i], &reaches[i], err));
+	}
 	TRY(plan_choose(asked->target->kind, reaches, is_end, count, &chosen, err));
 	plan->reach = reaches[chosen];
 	return true;

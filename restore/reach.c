@@ -154,7 +154,10 @@ static void why_hole(const struct search *search, const char *what)
 		if (search->candidates.backups[i]->start_lsn > search->backup->start_lsn &&
 		    segment_of(search->backup, search->candidates.backups[i]->start_lsn) > search->available)
 			next = search->candidates.backups[i];
-	if (search->survey.ends_early) {
+	if (search->survey.is_damaged) {
+		(void) fail(why(search), search->survey.damage.kind, "%s cannot be reached: %.700s", what,
+			    search->survey.damage.text);
+	} else if (search->survey.ends_early) {
 		char lsn[LSN_TEXT_SIZE];
 
 		lsn_format(search->survey.end, lsn);
@@ -215,7 +218,8 @@ static bool has_hole(const struct search *search)
 {
 	uint64_t missing, missing_last;
 
-	return search->survey.ends_early || wal_range_gap(&search->range, search->range.first, &missing, &missing_last);
+	return wal_survey_breaks(&search->survey) ||
+	       wal_range_gap(&search->range, search->range.first, &missing, &missing_last);
 }
 
 /* Fills in what a survey has proved. */
@@ -229,7 +233,7 @@ static void reach_take(struct search *search, enum stop_kind stop, uint64_t lsn)
 	reach->lsn = lsn;
 	reach->end = search->survey.end;
 	reach->first = search->range.first;
-	reach->last = search->survey.reached;
+	reach->last = search->survey.reached - (search->survey.is_damaged ? 1 : 0);
 	reach->last_commit = search->survey.last_commit;
 	reach->point = lsn;
 	reach->point_timeline = timeline_history_at(search->path, lsn);
@@ -244,7 +248,7 @@ static bool reach_settle(struct search *search, enum stop_kind stop, uint64_t ls
 	TRY(search_survey(search, last, err));
 	if (!search->survey.understood)
 		why_unknown_wal(search);
-	else if (search->survey.ends_early)
+	else if (wal_survey_breaks(&search->survey))
 		why_hole(search, "the target");
 	else
 		reach_take(search, stop, lsn);
@@ -303,6 +307,10 @@ static bool reach_immediate(struct search *search, struct error *err)
 	}
 	search->survey.until = search->backup->stop_lsn - 1;
 	TRY(search_survey(search, segment_of(search->backup, search->backup->stop_lsn - 1), err));
+	if (wal_survey_breaks(&search->survey)) {
+		why_hole(search, "the end of the backup");
+		return true;
+	}
 	reach_take(search, STOP_IMMEDIATE, search->backup->stop_lsn);
 	search->reach->point_timeline = search->backup->stop_timeline;
 	return true;
@@ -396,7 +404,7 @@ static bool reach_lsn_from(struct search *search, struct error *err)
 		search->survey = (struct wal_survey){.until = target->exclusive ? target->lsn - 1 : target->lsn};
 		TRY(search_survey(search, last, err));
 		if (search->survey.last_record >= target->lsn || last == search->available ||
-		    !search->survey.understood || search->survey.ends_early)
+		    !search->survey.understood || wal_survey_breaks(&search->survey))
 			break;
 		last += last - search->range.first + 1;
 	}
@@ -522,7 +530,8 @@ static bool reach_seeking(struct search *search, reach_seek seek, struct error *
 			if (found)
 				return true;
 		}
-		if (!is_whole || (last == search->available && last < newer && has_hole(search))) {
+		if (!is_whole || wal_survey_breaks(&search->survey) ||
+		    (last == search->available && last < newer && has_hole(search))) {
 			has_hole_somewhere = true;
 			search->survey = (struct wal_survey){0};
 			if (is_whole)

@@ -18,13 +18,13 @@ struct reach {
 	const struct backup *backup; /* NULL: no backup comes into question */
 	enum stop_kind stop;
 	bool exclusive;
-	bool at_end;		 /* nothing behind the target is in the archive: everything in it will be replayed */
-	bool contains;		 /* the path goes on behind the target; false of a time that is behind its last commit */
-	uint64_t lsn;		 /* the record at which replay stops; of a standby: the last one in the archive */
-	uint64_t end;		 /* how far WAL was found to go */
-	uint64_t first, last;	 /* segments that are needed */
-	uint64_t point;		 /* what tells two targets apart: the LSN of the last thing that is restored … */
-	uint32_t point_timeline; /* … and the timeline it was written on */
+	bool at_end;	      /* nothing behind the target is in the archive: everything in it will be replayed */
+	bool contains;	      /* the path goes on behind the target; false of a time that is behind its last commit */
+	uint64_t lsn;	      /* the record at which replay stops; of a standby: the last one in the archive */
+	uint64_t end;	      /* how far WAL was found to go */
+	uint64_t first, last; /* segments that are needed */
+	uint64_t point;	      /* what tells two targets apart: the LSN of the last thing that is restored … */
+	uint32_t point_timeline;       /* … and the timeline it was written on */
 	struct wal_commit last_commit; /* before the stop; lsn 0: none since the backup began */
 };
 

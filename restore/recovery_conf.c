@@ -265,7 +265,7 @@ static bool signal_remove(const char *pgdata, const char *name, struct error *er
 	return fs_remove(path, err) || err->kind == ERROR_NOT_FOUND;
 }
 
-bool recovery_conf_write(const char *pgdata, struct bytes conf, bool is_standby, struct error *err)
+bool recovery_conf_write(const char *pgdata, mode_t mode, struct bytes conf, bool is_standby, struct error *err)
 {
 	char path[PATH_MAX];
 	BUF(old, AUTO_CONF_SIZE_MAX);
@@ -276,9 +276,9 @@ bool recovery_conf_write(const char *pgdata, struct bytes conf, bool is_standby,
 		return false;
 	TRY(recovery_conf_clean(buf_bytes(&old), &made, err));
 	TRY(buf_append(&made, conf, err));
-	TRY(fs_replace_file(path, 0600, buf_bytes(&made), err));
+	TRY(fs_replace_file(path, mode, buf_bytes(&made), err));
 
 	TRY(signal_remove(pgdata, is_standby ? "recovery.signal" : "standby.signal", err));
 	TRY(path_join(path, pgdata, is_standby ? "standby.signal" : "recovery.signal", err));
-	return fs_replace_file(path, 0600, bytes_of(NULL, 0), err);
+	return fs_replace_file(path, mode, bytes_of(NULL, 0), err);
 }

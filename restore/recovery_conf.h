@@ -20,4 +20,5 @@ bool recovery_conf_clean(struct bytes old, struct buf *cleaned, struct error *er
 bool recovery_command_try(const char *pgdata, const char *command, const char *name, uint64_t size,
 			  struct error *err) MUST_CHECK;
 /* postgresql.auto.conf and recovery.signal or standby.signal. */
-bool recovery_conf_write(const char *pgdata, struct bytes conf, bool is_standby, struct error *err) MUST_CHECK;
+bool recovery_conf_write(const char *pgdata, mode_t mode, struct bytes conf, bool is_standby,
+			 struct error *err) MUST_CHECK;

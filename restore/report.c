@@ -200,44 +200,66 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 	return encode_commit(&reach->last_commit, json, err);
 }
 
-static void next_start(const char *pgdata, FILE *stream)
+/* Debian keeps the servers' programs out of the PATH. */
+static void pg_ctl_find(int64_t server_version, char path[PATH_MAX])
 {
-	char path[PATH_MAX];
 	struct error ignored = {0};
-	bool exists = true;
+	bool exists = false;
 
-	if (path_join(path, pgdata, "postgresql.conf", &ignored))
-		(void) !fs_exists(path, &exists, &ignored);
-	(void) fprintf(stream, "Start the server, as the owner of the directory:\n    pg_ctl -D '%s' start%s\n", pgdata,
-		       exists ? "" : " -o \"-c config_file=FILE -c data_directory=DIR\"");
+	(void) snprintf(path, PATH_MAX, "/usr/lib/postgresql/%d/bin/pg_ctl", (int) (server_version / 10000));
+	if (!fs_exists(path, &exists, &ignored) || !exists)
+		(void) snprintf(path, PATH_MAX, "pg_ctl");
+}
+
+static bool next_start(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err)
+{
+	char path[PATH_MAX], program[PATH_MAX];
+	const char *quoted;
+	bool exists;
+	BUF(word, 64 * KiB);
+
+	TRY(shell_quote(&word, pgdata, err));
+	TRY(buf_text(&word, &quoted, err));
+	TRY(path_join(path, pgdata, "postgresql.conf", err));
+	TRY(fs_exists(path, &exists, err));
+	pg_ctl_find(plan->reach.backup->server_version, program);
+	(void) fprintf(stream, "Start the server, as the owner of the directory:\n    %s -D %s start%s\n", program,
+		       quoted, exists ? "" : " -o \"-c config_file=FILE -c data_directory=DIR\"");
 	if (!exists)
 		(void) fprintf(
 			stream,
-			"(The data directory holds no postgresql.conf: the server's was elsewhere. Give its FILE, and "
-			"'%s' as DIR.)\n",
-			pgdata);
+			"(There is no postgresql.conf in it: the server's was elsewhere. Give its FILE, and %s as "
+			"DIR.)\n",
+			quoted);
+	return true;
 }
 
-void report_next(const struct plan *plan, const char *pgdata, FILE *stream)
+bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err)
 {
-	next_start(pgdata, stream);
+	static const char *const outcomes[] = {
+		[ACTION_PAUSE] =
+			"It replays to the target and pauses there, for you to look. If it is the right point:\n"
+			"    SELECT pg_wal_replay_resume();\n"
+			"makes it an ordinary server. If it is not, restore again to another one.\n",
+		[ACTION_SHUTDOWN] = "It replays to the target and shuts down.\n",
+		[ACTION_PROMOTE] = "It replays to the target and becomes an ordinary server.\n",
+	};
+	static const char archiving[] = "Archiving is off in the restored server (archive_mode = off in "
+					"postgresql.auto.conf), so that it cannot\n"
+					"write into the archive it came from. When it is to be the production server, "
+					"remove that line, restart,\n"
+					"and take a new base backup.\n";
+
+	TRY(next_start(plan, pgdata, stream, err));
 	if (plan->target.kind == TARGET_STANDBY)
 		(void) fprintf(stream,
-			       "It will follow the archive on timeline %" PRIu32
-			       ". Set primary_conninfo to stream from a server too.\n",
+			       "It follows the archive on timeline %" PRIu32
+			       " (restored with --target-timeline=latest, it would also\nfollow a failover). Set "
+			       "primary_conninfo to stream from a server too.\n",
 			       path_timeline(plan->reach.path));
-	else if (plan->target.action == ACTION_PAUSE)
-		(void) fprintf(stream, "It replays to the target and pauses there, for you to look. If it is the right "
-				       "point:\n    SELECT pg_wal_replay_resume();\n"
-				       "makes it an ordinary server. If it is not, restore again to another one.\n");
-	else if (plan->target.action == ACTION_SHUTDOWN)
-		(void) fprintf(stream, "It replays to the target and shuts down.\n");
 	else
-		(void) fprintf(stream, "It replays to the target and becomes an ordinary server.\n");
-	(void) fprintf(
-		stream,
-		"Archiving is off in the restored server (archive_mode = off in postgresql.auto.conf), so that it "
-		"cannot\nwrite into the archive it came from. When it is to be the production server, remove "
-		"that line, restart,\nand take a new base backup.\n");
+		(void) fputs(outcomes[plan->target.action], stream);
+	(void) fputs(archiving, stream);
 	(void) fflush(stream);
+	return true;
 }

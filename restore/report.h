@@ -13,4 +13,4 @@ void report_size(uint64_t size_bytes, char text[REPORT_SIZE_SIZE]);
 void report_plan(const struct plan *plan, FILE *stream);
 bool report_encode(const struct plan *plan, json_t *json, struct error *err) MUST_CHECK;
 /* What to do next, after a restore into `pgdata`. */
-void report_next(const struct plan *plan, const char *pgdata, FILE *stream);
+bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err) MUST_CHECK;

@@ -24,6 +24,11 @@ static bool print_json(const struct plan *plan, const char *pgdata, struct error
 	return true;
 }
 
+static mode_t file_mode(const struct laid *laid)
+{
+	return laid->has_group_access ? 0640 : 0600;
+}
+
 /* tablespace_map as the server has to find it. */
 static bool map_write(const struct place *place, const struct laid *laid, struct error *err)
 {
@@ -34,7 +39,7 @@ static bool map_write(const struct place *place, const struct laid *laid, struct
 		return true;
 	TRY(tablespace_map_rewrite(buf_bytes(&laid->tablespace_map), place, &rewritten, err));
 	TRY(path_join(path, place->pgdata, TABLESPACE_MAP_NAME, err));
-	return fs_replace_file(path, 0600, buf_bytes(&rewritten), err);
+	return fs_replace_file(path, file_mode(laid), buf_bytes(&rewritten), err);
 }
 
 static bool tree_sync(const struct place *place, struct error *err)
@@ -53,7 +58,7 @@ static bool control_publish(const struct place *place, struct laid *laid, struct
 
 	TRY(control_file_disable(laid->control.data, laid->control.size, err));
 	TRY(path_join(path, place->pgdata, CONTROL_FILE_NAME, err));
-	return fs_replace_file(path, 0600, buf_bytes(&laid->control), err);
+	return fs_replace_file(path, file_mode(laid), buf_bytes(&laid->control), err);
 }
 
 static bool included_create(const char *directory, struct error *err)
@@ -90,7 +95,7 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 	TRY(command_try(plan, place, command, err));
 	TRY(lay_down(repo, plan->reach.backup, options, place, options->included_to, &laid, err));
 	TRY(map_write(place, &laid, err));
-	TRY(recovery_conf_write(place->pgdata, conf, plan->target.kind == TARGET_STANDBY, err));
+	TRY(recovery_conf_write(place->pgdata, file_mode(&laid), conf, plan->target.kind == TARGET_STANDBY, err));
 	if (laid.has_group_access && chmod(place->pgdata, 0750) != 0)
 		return fail_errno(err, "could not set the mode of \"%s\"", place->pgdata);
 	log_info("syncing %llu files to disk", (unsigned long long) laid.file_count);
@@ -124,8 +129,19 @@ static bool restore_planned(struct repo *repo, const struct plan *plan, const st
 	if (options->json)
 		return print_json(plan, place.pgdata, err);
 	(void) printf("Restored into \"%s\".\n", place.pgdata);
-	report_next(plan, place.pgdata, stdout);
-	return true;
+	return report_next(plan, place.pgdata, stdout, err);
+}
+
+/* A host key lists and plans; what it cannot read is found out before anything is written. */
+static bool key_check(const struct repo *repo, struct error *err)
+{
+	if (!repo->secrets->encrypted || repo->secrets->has_recipient_secret)
+		return true;
+	(void) fail(err, ERROR_DENIED, "the key file \"%s\" is a host key: it cannot read WAL and packs",
+		    repo->secrets->key_file);
+	return fail_hint(err,
+			 "Set key-file to the secret key file that \"pitr-catalog keygen\" wrote, without .host at "
+			 "its end.");
 }
 
 bool restore_run(const struct options *options, struct error *err)
@@ -146,6 +162,8 @@ bool restore_run(const struct options *options, struct error *err)
 	if (!options->dry_run)
 		TRY(owner_become(options->pgdata, err));
 	TRY(repo_open(options, 0, &repo, err));
+	if (!options->dry_run)
+		TRY(key_check(repo, err));
 	TRY(catalog_read(repo, &catalog, err));
 	TRY(plan_make(repo, &catalog, options, &target, &plan, err));
 	if (options->dry_run && options->json)

@@ -1,5 +1,6 @@
 # pitr-restore itself: what it plans and says, what it refuses before a byte is written, what an interruption leaves
 # behind, and the settings it writes. (310 holds the targets against an oracle, 320 damages the archive.)
+# sanitizer: yes
 use strict;
 use warnings;
 use FindBin;
@@ -30,8 +31,8 @@ $node->query("ALTER SYSTEM SET work_mem = '5MB'");
 my $before_all = $node->query('SELECT now()');
 sub step { my ($n) = @_; return $node->query("INSERT INTO t VALUES ($n) RETURNING at"); }
 sub backup {
-	my ($title) = @_;
-	run_ok([ 'pitr-basebackup', $repo->options, $node->connection, '--checkpoint=fast' ], $title);
+	my ($title, @more) = @_;
+	run_ok([ 'pitr-basebackup', $repo->options, $node->connection, '--checkpoint=fast', @more ], $title);
 	my $backups = run_json([ 'pitr-catalog', $repo->options, '--json', 'list' ], '… and listed')->{backups};
 	return (sort { $a->{start_lsn} cmp $b->{start_lsn} } @$backups)[-1];
 }
@@ -47,7 +48,10 @@ my $time_4 = $node->query('SELECT clock_timestamp()');
 Time::HiRes::sleep(0.05);
 step(5);
 $node->archive_all;
-my $second = backup('a second backup');
+my $etc = directory('etc');
+write_file("$etc/server.conf", "x = 1\n");
+symlink 'server.conf', "$etc/link";
+my $second = backup('a second backup', "--include=$etc");
 my $time_second = $node->query('SELECT clock_timestamp()');
 Time::HiRes::sleep(0.05);
 step(6);
@@ -68,7 +72,7 @@ sub copy {
 	my ($target, %more) = @_;
 	my $name = 'copy' . ++$copies;
 	directory($name);
-	return restore($name, source => $node, repo => $repo, target => $target, options => [ mapped($name) ], %more);
+	return restore($name, source => $node, repo => $repo, target => $target, options => [ mapped($name), @{ $more{more} // [] } ], %more);
 }
 
 # --- plans -------------------------------------------------------------------------------------------------------------
@@ -165,9 +169,11 @@ $copy->stop;
 my @restored = map { readlink } glob $copy->data_dir . '/pg_tblspc/*';
 is_deeply([ sort @restored ], [ sort map { "$Pitr::TEST_DIRECTORY/copy1/" . s/.*\///r } @spaces ], 'links lead to the new places');
 
-$copy = copy([]);
+$copy = copy([], more => [ '--included-to', "$Pitr::TEST_DIRECTORY/included" ]);
 is(steps($copy), '0 1 2 3 4 5 6 7', 'the latest has everything');
 is($copy->query('SELECT pg_is_in_recovery()'), 'f', '… and is promoted');
+is(read_file("$Pitr::TEST_DIRECTORY/included$etc/server.conf"), "x = 1\n", '… and what --include added, where it was asked for');
+is(readlink "$Pitr::TEST_DIRECTORY/included$etc/link", 'server.conf', '… links as links');
 like(read_file($copy->data_dir . '/postgresql.auto.conf'), qr/^recovery_target_lsn = /m, '… by way of a target that must be reached');
 $copy->stop;
 
@@ -219,6 +225,8 @@ my $afresh   = sub { File::Path::remove_tree($target); mkdir $target, 0700 };
 $afresh->();
 run_ok([@again], 'a restore that is not interrupted');
 my $reference = contents_of("$target/data", "$target/one", "$target/two");
+run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'global/pg_control', '-i', 'tablespace_map', "$target/data" ],
+	'… holds what PostgreSQL says it should');
 my ($unstartable, $complete) = (0, 0);
 kill_at_every_syscall('killed anywhere, a restore leaves what cannot be started, and can be resumed',
 	command => [@again],
@@ -280,6 +288,12 @@ run_fails([ 'pitr-restore', @options, '--dry-run', "--target-time=$time_4" ], 2,
 	qr/"$name" is missing.*\n.*hint: Before it, --target-lsn=\S+ is the latest.* Behind it, 20.* can be reached/,
 	'… a time behind it too, with what can be reached on both sides');
 run_ok([ 'pitr-restore', @options, '--dry-run' ], '… the newest backup is not concerned');
+write_file($repo->path . "/$hole", 'not a sealed object at all');
+run_fails([ 'pitr-restore', @options, '--dry-run', "--target-time=$time_4" ], 1,
+	qr/the target time cannot be reached: .*$name.*\n.*hint: Before it, --target-lsn=/, 'a damaged segment is like a missing one');
+run_ok([ 'pitr-restore', @options, '--dry-run', '--target-immediate', "--backup=$first->{label}" ],
+	'… and does not matter to what lies before it');
+unlink $repo->path . "/$hole";
 rename "$Pitr::TEST_DIRECTORY/hole", $repo->path . "/$hole" or die;
 
 # --- the environment the server will have ---------------------------------------------------------------------------------
@@ -294,6 +308,17 @@ chmod 0755, "$bin/pitr-fetch";
 run_fails([ "$bin/alone", @options, @into ], 2, qr/restore_command for the server does not work: it ended with exit status 3/,
 	'a restore_command that does not work is found out first');
 ok(!-e $never, '… and leaves nothing behind');
+
+my $secret = repo('secret', key => 1);
+my $kept   = cluster('secret', version => $version, repo => $secret, initdb => ['--wal-segsize=1']);
+run_ok([ 'pitr-basebackup', $secret->options, $kept->connection, '--checkpoint=fast' ], 'an encrypted backup');
+$kept->stop;
+my $secret_key = $secret->key;
+$secret->write_config('key-file' => "$secret_key.host");
+run_ok([ 'pitr-restore', $secret->options, '--dry-run' ], 'a host key is enough to plan');
+run_fails([ 'pitr-restore', $secret->options, @into[ 0, 1 ] ], 1, qr/is a host key: it cannot read WAL and packs\n.*hint: Set key-file/,
+	'… but not to restore');
+ok(!-e $never, '… which is said before anything is written');
 
 # --- timelines ------------------------------------------------------------------------------------------------------------
 

@@ -395,8 +395,8 @@ static bool entry_is_directory(const char *path, const struct dirent *entry, boo
 	if (entry->d_type != DT_UNKNOWN)
 		return true;
 	TRY(path_join(child, path, entry->d_name, err));
-	if (lstat(child, &status) != 0 && errno != ENOENT)
-		return fail_errno(err, "could not stat \"%s\"", child);
+	if (lstat(child, &status) != 0)
+		return errno == ENOENT ? true : fail_errno(err, "could not stat \"%s\"", child);
 	*is_directory = S_ISDIR(status.st_mode);
 	return true;
 }

@@ -189,20 +189,60 @@ struct reading {
 	struct repo *repo;
 	struct wal_name name;
 	struct wal_summary *summary; /* where to put it */
+	bool is_damaged;
+	struct error damage;
 };
+
+bool wal_survey_breaks(const struct wal_survey *survey)
+{
+	return survey->ends_early || survey->is_damaged;
+}
+
+static bool kind_is_damage(enum error_kind kind)
+{
+	return kind == ERROR_CORRUPT || kind == ERROR_NOT_FOUND;
+}
+
+static void damage_note(struct survey_walk *walk, uint64_t number, const struct error *damage)
+{
+	walk->survey->reached = number;
+	walk->survey->is_damaged = true;
+	walk->survey->damage = *damage;
+	walk->done = true;
+}
+
+static bool summary_read(const struct reading *reading, struct error *err)
+{
+	struct wal_summary *summary = reading->summary;
+
+	TRY(wal_store_summary(reading->repo, &reading->name, summary, err));
+	if (summary->start != wal_segment_start(&reading->name, summary->segment_size))
+		return fail(err, ERROR_CORRUPT, "the summary of \"%s\" belongs to another segment", reading->name.text);
+	return true;
+}
 
 static bool reading_run(void *job, bool cancelled, struct error *err)
 {
 	struct reading *reading = job;
 
-	if (cancelled)
+	if (cancelled || summary_read(reading, err))
 		return true;
-	TRY(wal_store_summary(reading->repo, &reading->name, reading->summary, err));
-	if (reading->summary->segment_size == 0)
+	if (!kind_is_damage(err->kind))
+		return false;
+	reading->is_damaged = true;
+	reading->damage = *err;
+	return true;
+}
+
+/* Where a segment itself has to be read, that may fail in the same ways. */
+static bool segment_take(struct survey_walk *walk, uint64_t number, const struct wal_summary *summary,
+			 struct error *err)
+{
+	if (segment_count(walk, number, summary, err))
 		return true;
-	uint32_t size = reading->summary->segment_size;
-	if (reading->summary->start != wal_segment_start(&reading->name, size))
-		return fail(err, ERROR_CORRUPT, "the summary of \"%s\" belongs to another segment", reading->name.text);
+	if (!kind_is_damage(err->kind))
+		return false;
+	damage_note(walk, number, err);
 	return true;
 }
 
@@ -235,8 +275,12 @@ static bool survey_batches(struct survey_walk *walk, struct reading *readings, s
 		int count = left < (uint64_t) batch ? (int) left : batch;
 
 		TRY(batch_read(walk, next, count, readings, summaries, err));
-		for (int i = 0; i < count && !walk->done; i++)
-			TRY(segment_count(walk, next + (uint64_t) i, &summaries[i], err));
+		for (int i = 0; i < count && !walk->done; i++) {
+			if (readings[i].is_damaged)
+				damage_note(walk, next + (uint64_t) i, &readings[i].damage);
+			else
+				TRY(segment_take(walk, next + (uint64_t) i, &summaries[i], err));
+		}
 		next += (uint64_t) count;
 		batch = batch * 2 > BATCH_MAX ? BATCH_MAX : batch * 2;
 	}
@@ -250,7 +294,7 @@ bool wal_survey_run(struct repo *repo, const struct wal_range *range, struct wal
 	struct wal_summary *summaries = calloc(BATCH_MAX, sizeof(*summaries));
 	bool done = false;
 
-	survey->points_complete = true;
+	survey->points_complete = survey->understood = true;
 	if (walk == NULL || readings == NULL || summaries == NULL) {
 		(void) fail(err, ERROR_SYSTEM, "out of memory");
 	} else {

@@ -37,10 +37,12 @@ struct wal_survey {
 	const char *name; /* restore points of this name; NULL: none are gathered, "": all */
 
 	/* answered */
-	uint64_t reached;     /* the last segment that was looked at */
-	bool understood;      /* false: WAL of an unknown version in segment `reached`; nothing behind it */
-	uint16_t magic;	      /* of the last segment */
-	bool ends_early;      /* WAL ends inside `reached`, before `last`: nothing can be replayed beyond */
+	uint64_t reached; /* the last segment that was looked at */
+	bool understood;  /* false: WAL of an unknown version in segment `reached`; nothing behind it */
+	uint16_t magic;	  /* of the last segment */
+	bool ends_early;  /* WAL ends inside `reached`, before `last`: nothing can be replayed beyond */
+	bool is_damaged;  /* segment `reached` could not be read: `damage` says why; nothing in or behind it counts */
+	struct error damage;
 	uint64_t last_record; /* start of the last complete record; 0: none */
 	uint64_t end;	      /* how far WAL goes */
 	uint64_t commits, aborts;
@@ -52,7 +54,10 @@ struct wal_survey {
 	bool points_complete; /* false: a segment has more restore points than its summary keeps */
 };
 
-/* Reads the summaries in parallel, in bounded memory. Fetches a segment only to find a time exactly, or where it has
+/* Nothing can be replayed beyond the segment that was reached, although there are more. */
+bool wal_survey_breaks(const struct wal_survey *survey);
+/* Reads the summaries in parallel, in bounded memory. Damage is an answer, not a failure: it may lie behind what is
+ * wanted. Fetches a segment only to find a time exactly, or where it has
  * more restore points of the wanted name than its summary keeps: that alone needs the secret key. */
 bool wal_survey_run(struct repo *repo, const struct wal_range *range, struct wal_survey *survey,
 		    struct error *err) MUST_CHECK;

@@ -187,6 +187,38 @@ static void test_last_crossing(void)
 	writer_close(writer);
 }
 
+static void test_damage(void)
+{
+	struct writer *writer = wal_made(MAGIC_18);
+	struct repo repo = repo_made();
+	struct timeline_history history;
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	struct wal_survey survey = {.first = FIRST, .last = FIRST + 3, .from = BASE, .jobs = 2};
+	struct wal_survey wanted = expected(writer, &survey, BASE + 2 * SEGMENT);
+	struct wal_name name;
+	char key[LAYOUT_KEY_SIZE];
+	struct error err = {0};
+
+	timeline_history_root(1, &history);
+	for (uint64_t i = 0; i < 4; i++)
+		if (i != 2 && !put(&repo, writer, 1, FIRST + i))
+			abort();
+	wal_name_of_segment(1, FIRST + 2, SEGMENT, &name);
+	layout_wal(&repo.layout, &name, key);
+	ok(storage_put(repo.storage, key, bytes_of("nonsense", 8), &err) &&
+		   wal_range_list(&repo, &history, SEGMENT, BASE, &range, &err),
+	   "an archive with a damaged object");
+	ok(wal_survey_run(&repo, &range, &survey, &err) && wal_survey_breaks(&survey) && survey.is_damaged &&
+		   survey.reached == FIRST + 2 && survey.damage.kind == ERROR_CORRUPT,
+	   "is surveyed up to it, and it is named");
+	ok(same(&survey, &wanted, false), "what lies before it is answered as without it");
+	survey = (struct wal_survey){.first = FIRST, .last = FIRST + 3, .from = BASE, .jobs = 2, .seeks_time = true};
+	ok(wal_survey_run(&repo, &range, &survey, &err) && !wal_survey_breaks(&survey) && survey.stop.lsn != 0,
+	   "damage behind what is sought does not matter");
+	repo_release(&repo);
+	writer_close(writer);
+}
+
 static void test_unknown(void)
 {
 	struct writer *writer = wal_made(MAGIC_15);
@@ -271,6 +303,7 @@ int main(void)
 	test_archive(MAGIC_18, 4);
 	test_holes();
 	test_last_crossing();
+	test_damage();
 	test_unknown();
 	return done_testing();
 }
