@@ -47,6 +47,8 @@ static bool window_print(struct windows *all, const struct window *window, struc
 	char latest_lsn[LSN_TEXT_SIZE];
 	uint64_t end = window->survey.end > window->earliest->stop_lsn ? window->survey.end : window->earliest->stop_lsn;
 
+	if (window->survey.is_damaged)
+		log_warning("timeline %" PRIu32 " ends early: %s", window->timeline, window->survey.damage.text);
 	all->count++;
 	window_times(window, earliest, latest);
 	lsn_format(window->earliest->stop_lsn, earliest_lsn);

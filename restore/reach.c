@@ -311,7 +311,13 @@ static bool reach_immediate(struct search *search, struct error *err)
 		why_hole(search, "the end of the backup");
 		return true;
 	}
-	reach_take(search, STOP_IMMEDIATE, search->backup->stop_lsn);
+	/* PostgreSQL notices "immediate" at the first record behind the end of the backup. From a standby that end can be
+	 * the end of a segment, with nothing behind it. */
+	if (search->survey.end <= search->backup->stop_lsn && search->survey.last_record != 0)
+		reach_take_end(search);
+	else
+		reach_take(search, STOP_IMMEDIATE, search->backup->stop_lsn);
+	search->reach->point = search->backup->stop_lsn;
 	search->reach->point_timeline = search->backup->stop_timeline;
 	return true;
 }
@@ -325,6 +331,25 @@ static void reach_time_end(struct search *search)
 	else
 		reach_take_end(search);
 	search->reach->contains = false;
+}
+
+/* A commit behind the time is in the archive, and PostgreSQL would stop at it, having replayed all that comes before:
+ * the locks of a DROP TABLE that commits there are taken by then, and on the paused server whoever reads the table waits
+ * for ever. So replay stops behind the last commit that belongs to the target, which brings back the same rows. */
+static void reach_take_time(struct search *search)
+{
+	const struct wal_commit *last = &search->survey.last_commit;
+
+	if (last->lsn != 0 && last->lsn >= search->backup->stop_lsn) {
+		reach_take(search, STOP_LSN, last->lsn);
+		search->reach->exclusive = false;
+		return;
+	}
+	reach_take(search, STOP_TIME, search->survey.stop.lsn);
+	if (last->lsn != 0) {
+		search->reach->point = last->lsn;
+		search->reach->point_timeline = last->timeline;
+	}
 }
 
 static bool reach_time_from(struct search *search, const struct backup *backup, bool *is_later, struct error *err)
@@ -346,11 +371,7 @@ static bool reach_time_from(struct search *search, const struct backup *backup, 
 	} else if (search->survey.stop.lsn != 0 && search->survey.stop.lsn < backup->stop_lsn) {
 		*is_later = true; /* clocks: a commit inside the backup is behind the time */
 	} else if (search->survey.stop.lsn != 0) {
-		reach_take(search, STOP_TIME, search->survey.stop.lsn);
-		if (search->survey.last_commit.lsn != 0) {
-			search->reach->point = search->survey.last_commit.lsn;
-			search->reach->point_timeline = search->survey.last_commit.timeline;
-		}
+		reach_take_time(search);
 	} else if (has_hole(search)) {
 		why_hole(search, "the target time");
 	} else {
