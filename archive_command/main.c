@@ -4,19 +4,16 @@
 
 #include "archive.h"
 #include "base/exit.h"
+#include "config/program.h"
+
+static int run(const struct options *options)
+{
+	struct error err = {0};
+
+	return archive_file(options, options->arguments.items[0], &err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
+}
 
 int main(int argc, char **argv)
 {
-	struct options options OPTIONS_CLEANUP = {0};
-	enum options_outcome outcome;
-	struct error err = {0};
-
-	process_init();
-	log_init("pitr-archive", LOG_LEVEL_WARNING);
-	if (!options_parse(PITR_ARCHIVE, argc, argv, &options, &outcome, &err))
-		return exit_with(&err, FOR_ARCHIVE);
-	if (outcome == OPTIONS_ANSWERED)
-		return stdout_finish(&err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
-	log_init("pitr-archive", options_log_level(&options));
-	return archive_file(&options, options.arguments.items[0], &err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
+	return program_main(PITR_ARCHIVE, FOR_ARCHIVE, argc, argv, run);
 }

@@ -13,8 +13,9 @@ bool verb_init(const struct options *options, struct error *err)
 
 	if (options->pgdata == NULL)
 		return fail(err, ERROR_USAGE, "the data directory of the server is not known") ||
-		       fail_hint(err, "Set pgdata, in pitr.conf or with --pgdata: the repository is made for the system "
-				      "identifier in its pg_control.");
+		       fail_hint(err,
+				 "Set pgdata, in pitr.conf or with --pgdata: the repository is made for the system "
+				 "identifier in its pg_control.");
 	if (!control_file_read(options->pgdata, &control, err)) {
 		if (err->kind == ERROR_NOT_FOUND)
 			err->kind = ERROR_USAGE;

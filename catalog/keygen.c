@@ -9,6 +9,7 @@ bool verb_keygen(const struct options *options, struct error *err)
 	TRY(keys_generate(path, fingerprint, err));
 	log_info("wrote the secret key \"%s\" and the host key \"%s.host\", fingerprint %s", path, path, fingerprint);
 	log_info("hint: keep a copy of \"%s\" where neither the database nor the repository is: without it nobody can "
-		 "restore", path);
+		 "restore",
+		 path);
 	return true;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "config/program.h"
 #include "pg/wal_name.h"
 #include "print.h"
 #include "repo/catalog.h"
@@ -19,7 +20,7 @@ static bool list_json(const struct catalog *catalog, struct error *err)
 		TRY(json_add(backups, backup, err));
 		TRY(backup_encode(&catalog->backups[i], backup, err));
 	}
-	return print_json(json, err);
+	return program_print(json, err);
 }
 
 static void list_line(const struct backup *backup)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/exit.h"
+#include "config/program.h"
 #include "verbs.h"
 
 static const struct verb {
@@ -28,7 +29,7 @@ static bool catalog_run(const struct options *options, struct error *err)
 		if (strcmp(verbs[i].name, name) != 0)
 			continue;
 		if (verbs[i].argument_count == argument_count)
-			return verbs[i].run(options, err) && stdout_finish(err);
+			return verbs[i].run(options, err);
 		return fail(err, ERROR_USAGE, "\"%s\" takes %d arguments, %d are given", name, verbs[i].argument_count,
 			    argument_count) ||
 		       fail_hint(err, "Usage: %s", verbs[i].usage);
@@ -37,18 +38,14 @@ static bool catalog_run(const struct options *options, struct error *err)
 	       fail_hint(err, "It can: list, show LABEL, window, init, keygen FILE.");
 }
 
-int main(int argc, char **argv)
+static int run(const struct options *options)
 {
-	struct options options OPTIONS_CLEANUP = {0};
-	enum options_outcome outcome;
 	struct error err = {0};
 
-	process_init();
-	log_init("pitr-catalog", LOG_LEVEL_INFO);
-	if (!options_parse(PITR_CATALOG, argc, argv, &options, &outcome, &err))
-		return exit_with(&err, FOR_PROGRAM);
-	if (outcome == OPTIONS_ANSWERED)
-		return stdout_finish(&err) ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
-	log_init("pitr-catalog", options_log_level(&options));
-	return catalog_run(&options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
+	return catalog_run(options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
+}
+
+int main(int argc, char **argv)
+{
+	return program_main(PITR_CATALOG, FOR_PROGRAM, argc, argv, run);
 }

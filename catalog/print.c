@@ -14,15 +14,3 @@ void print_size(uint64_t size_bytes, char text[PRINT_SIZE_SIZE])
 	}
 	(void) snprintf(text, PRINT_SIZE_SIZE, "%" PRIu64 " %s", size_bytes, units[unit]);
 }
-
-bool print_json(const json_t *json, struct error *err)
-{
-	BUF(text, 64 * MiB);
-	const char *line;
-
-	TRY(json_encode(json, &text, err));
-	TRY(buf_text(&text, &line, err));
-	if (puts(line) < 0)
-		return fail_errno(err, "could not write to standard output");
-	return true;
-}

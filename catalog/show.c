@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "config/program.h"
 #include "pg/wal_name.h"
 #include "print.h"
 #include "repo/catalog.h"
@@ -72,5 +73,5 @@ bool verb_show(const struct options *options, struct error *err)
 		return true;
 	}
 	TRY(backup_encode(backup, json, err));
-	return print_json(json, err);
+	return program_print(json, err);
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "print.h"
+#include "config/program.h"
 #include "repo/catalog.h"
 #include "repo/wal_store.h"
 #include "repo/wal_survey.h"
@@ -13,7 +13,7 @@
 struct window {
 	uint32_t timeline;
 	const struct backup *earliest; /* its end is the earliest moment */
-	uint64_t first, last;          /* segments: where that backup's WAL begins, and the last before a hole */
+	uint64_t first, last;	       /* segments: where that backup's WAL begins, and the last before a hole */
 	struct wal_survey survey;      /* of the end of the stretch */
 };
 
@@ -45,7 +45,8 @@ static bool window_print(struct windows *all, const struct window *window, struc
 	char latest[CLOCK_TEXT_SIZE];
 	char earliest_lsn[LSN_TEXT_SIZE];
 	char latest_lsn[LSN_TEXT_SIZE];
-	uint64_t end = window->survey.end > window->earliest->stop_lsn ? window->survey.end : window->earliest->stop_lsn;
+	uint64_t end =
+		window->survey.end > window->earliest->stop_lsn ? window->survey.end : window->earliest->stop_lsn;
 
 	if (window->survey.is_damaged)
 		log_warning("timeline %" PRIu32 " ends early: %s", window->timeline, window->survey.damage.text);
@@ -92,13 +93,12 @@ static bool gap_print(struct windows *all, const struct wal_range *range, uint64
 }
 
 /* The last commit of the stretch is looked for from its end, in ever larger steps. */
-static bool window_survey(struct windows *all, const struct wal_range *range, struct window *window,
-			  struct error *err)
+static bool window_survey(struct windows *all, const struct wal_range *range, struct window *window, struct error *err)
 {
 	for (uint64_t step = 1;; step *= 8) {
 		bool is_all = window->last - window->first < step;
 
-		window->survey = (struct wal_survey) {
+		window->survey = (struct wal_survey){
 			.first = is_all ? window->first : window->last - step + 1,
 			.last = window->last,
 			.jobs = all->jobs,
@@ -169,7 +169,8 @@ static bool windows_run(struct windows *all, struct error *err)
 			return fail_in(err, "timeline %" PRIu32, timelines[i]);
 	}
 	if (all->count == 0)
-		log_info("nothing can be restored from \"%s\": there is no base backup with all its WAL; run pitr-basebackup",
+		log_info("nothing can be restored from \"%s\": there is no base backup with all its WAL; run "
+			 "pitr-basebackup",
 			 storage_url(all->repo->storage));
 	return true;
 }
@@ -190,5 +191,5 @@ bool verb_window(const struct options *options, struct error *err)
 	all.gaps = json_array();
 	TRY(json_put(json, "windows", all.windows, err));
 	TRY(json_put(json, "gaps", all.gaps, err));
-	return windows_run(&all, err) && print_json(json, err);
+	return windows_run(&all, err) && program_print(json, err);
 }

@@ -7,8 +7,8 @@
 #include "repo/wal_store.h"
 
 enum end_of_wal {
-	END_PROVEN,     /* nothing of the timeline lies behind it either, or the file never existed */
-	END_IS_GAP,     /* later segments are there: this one is missing, or still on its way */
+	END_PROVEN, /* nothing of the timeline lies behind it either, or the file never existed */
+	END_IS_GAP, /* later segments are there: this one is missing, or still on its way */
 };
 
 /* `later` is set for a gap: the first segment behind it. */

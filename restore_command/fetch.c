@@ -1,6 +1,5 @@
 #include "fetch.h"
 
-
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -9,7 +8,7 @@
 #include "pg/data_directory.h"
 #include "repo/wal_store.h"
 
-#define GAP_PROBE_MS 1000
+#define GAP_PROBE_MS	 1000
 #define READS_OF_DAMAGED 2 /* a damaged read is tried once more: the damage may have happened on the way */
 
 enum error_audience fetch_audience(const char *destination)
@@ -45,8 +44,9 @@ static bool fetch_fail_gap(const struct repo *repo, const struct wal_name *name,
 {
 	(void) fail(err, ERROR_CORRUPT, "\"%s\" is missing from the repository \"%s\", although \"%s\" is there",
 		    name->text, storage_url(repo->storage), later->text);
-	return fail_hint(err, "The archive has a gap. If the server that wrote the segment still has it in pg_wal, archive "
-			      "it by hand with pitr-archive and start again.");
+	return fail_hint(err,
+			 "The archive has a gap. If the server that wrote the segment still has it in pg_wal, archive "
+			 "it by hand with pitr-archive and start again.");
 }
 
 /* Gets the file, or proves that it is absent. A gap may be a segment that is still on its way, so it is probed until

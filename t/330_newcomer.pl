@@ -21,7 +21,7 @@ sub mistake {
 	return;
 }
 
-# --- two servers: one archives, the other is nobody's ---------------------------------------------------------------------
+# --- two servers: one archives, the other is nobody's ---------------------------------------------------------------
 my $repo     = repo('main', compress => 'none');
 my $node     = cluster('source', repo => $repo, initdb => ['--wal-segsize=1']);
 my $stranger = cluster('stranger', initdb => ['--wal-segsize=1']);
@@ -29,12 +29,13 @@ my $pgdata   = $node->data_dir;
 my @main     = ($repo->options);
 my $before_all = $node->query('SELECT clock_timestamp()');
 
-# --- nothing is set, or something else than was meant ---------------------------------------------------------------------
+# --- nothing is set, or something else than was meant ---------------------------------------------------------------
 my $no_repo = 'no repository is set';
 my $set_it = 'Set "repo = /var/backups/pitr" (or s3://bucket/prefix) in /etc/pitr/pitr.conf, or use --repo.';
 my %no_file = (env => { PITR_CONFIG => write_file("$Pitr::TEST_DIRECTORY/empty.conf", '') });
 mistake('no repository is set', ['pitr-catalog'], 2, $no_repo, $set_it, %no_file);
-mistake('… for pitr-fetch', [ 'pitr-fetch', $first, $back ], 200, qr/could not fetch "$first": $no_repo/, $set_it, %no_file);
+mistake('… for pitr-fetch', [ 'pitr-fetch', $first, $back ], 200,
+	qr/could not fetch "$first": $no_repo/, $set_it, %no_file);
 mistake('… for pitr-restore', [ 'pitr-restore', '-D', $nowhere ], 2, $no_repo, $set_it, %no_file);
 mistake('… for pitr-basebackup', [ 'pitr-basebackup', $node->connection ], 2, $no_repo, $set_it, %no_file);
 
@@ -68,7 +69,7 @@ mistake('a verb that is none', [ 'pitr-catalog', @main, 'create' ], 2, '"create"
 mistake('a verb without its argument', [ 'pitr-catalog', @main, 'keygen' ], 2, '"keygen" takes 1 arguments, 0 are given',
 	'Usage: pitr-catalog keygen FILE');
 
-# --- the repository ---------------------------------------------------------------------------------------------------------
+# --- the repository -------------------------------------------------------------------------------------------------
 my $empty = directory('empty');
 my $wal   = $node->archive_all;
 my @push  = ('pitr-archive', "$pgdata/pg_wal/$wal");
@@ -110,7 +111,7 @@ mistake('a second server archives under the first\'s name',
 	[ 'pitr-archive', @main, $stranger->data_dir . "/pg_wal/$foreign_wal" ], 1,
 	qr/could not archive "$foreign_wal": $other_server/, $own_name);
 
-# --- keys -------------------------------------------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------------------------------------
 my $sealed = repo('sealed', key => 1);
 my $key    = $sealed->key;
 my $place  = '--repo=' . $sealed->path;
@@ -126,7 +127,8 @@ my @fetch = ('pitr-fetch', $place, $wal, $back);
 my $not_fetched = qr/could not fetch "$wal": /;
 mistake('no key', [ @push, $place ], 1, qr/${not_stored}object ".*": sealed with host key \w+, but no key file is set/,
 	'Set "key-file" to the key file of this repository.');
-mistake('… when recovering', \@fetch, 200, qr/${not_fetched}object ".*": sealed with host key \w+, but no key file is set/,
+mistake('… when recovering', \@fetch, 200,
+	qr/${not_fetched}object ".*": sealed with host key \w+, but no key file is set/,
 	'Set "key-file" to the key file of this repository.');
 mistake('a key where none belongs', [ @push, @main, "--key-file=$key" ], 1,
 	qr/${not_stored}object ".*": not encrypted, although key file ".*" is set/,
@@ -142,12 +144,15 @@ mistake('keygen over a key', [ 'pitr-catalog', 'keygen', $key ], 1, qr/".*key" a
 	qr/.*A key file is never overwritten.*/);
 run_ok([ 'pitr-catalog', 'keygen', "$key-wrong" ], 'another key is made');
 run_fails([ @push, $place, "--key-file=$key-wrong" ], 1,
-	qr/${not_stored}object ".*": sealed with host key \w+, but key file ".*-wrong" holds \w+\n/, 'a wrong key: 1, and which');
+	qr/${not_stored}object ".*": sealed with host key \w+, but key file ".*-wrong" holds \w+\n/,
+	'a wrong key: 1, and which');
 run_fails([ @fetch, "--key-file=$key-wrong" ], 200,
-	qr/${not_fetched}object ".*": sealed with host key \w+, but key file ".*-wrong" holds \w+\n/, '… 200 when recovering');
-run_fails([ @push, $place, "--key-file=$nowhere" ], 1, qr/${not_stored}.*key file "\Q$nowhere\E"/, 'a key file that is not there: 1');
+	qr/${not_fetched}object ".*": sealed with host key \w+, but key file ".*-wrong" holds \w+\n/,
+	'… 200 when recovering');
+run_fails([ @push, $place, "--key-file=$nowhere" ], 1, qr/${not_stored}.*key file "\Q$nowhere\E"/,
+	'a key file that is not there: 1');
 
-# --- the server ----------------------------------------------------------------------------------------------------------------
+# --- the server -----------------------------------------------------------------------------------------------------
 my @backup = ('pitr-basebackup', '--checkpoint=fast', @main, $node->connection, '-w');
 write_file("$pgdata/pg_hba.conf", <<'CONF');
 local all         all       trust
@@ -196,7 +201,7 @@ wait_until(sub { $stranger->query('SELECT failed_count FROM pg_stat_archiver') >
 like(read_file($stranger->logfile), qr/^pitr-archive: error: could not archive ".*": .*\npitr-archive: hint: \Q$mount\E$/m,
 	'a failing archive_command is in the log of the server, with what to do');
 mistake('archive_command fails', [ @theirs, '--wal-timeout=2s' ], 1,
-	qr/the WAL file ".*", which the backup needs, did not come into the repository ".*" within 2 s; its archiver failed with .*/,
+	qr/the WAL file ".*", which the backup needs, did not come into the repository ".*" within 2 s; its archiver .*/,
 	'Look at archive_command, at pg_stat_archiver and at the log of the server; the backup must be taken again.');
 $stranger->append_conf('postgresql.conf', "archive_mode = off\nwal_level = minimal\nmax_wal_senders = 0\n");
 $stranger->restart;
@@ -206,7 +211,7 @@ mistake('wal_level is minimal', \@theirs, 2, qr/${no_way}FATAL:  number of reque
 $stranger->stop;
 mistake('the server was stopped', \@theirs, 1, qr/${no_way}No such file or directory; Is the server running .*/, $does_it_run);
 
-# --- restoring ----------------------------------------------------------------------------------------------------------------
+# --- restoring ------------------------------------------------------------------------------------------------------
 my @restore = ('pitr-restore', '--log-level=warning', @main);
 my @dry_run = ('pitr-restore', '--dry-run', @main);
 mistake('no backup at all', [ @restore, '-D', $nowhere ], 2, qr/there is no base backup in the repository ".*"/,
@@ -229,7 +234,8 @@ mistake('no directory to restore into', \@restore, 2, 'no data directory to rest
 my $full = directory('full');
 write_file("$full/file", '');
 my $elsewhere = 'Restore into an empty directory: -D DIR. Nothing was changed.';
-mistake('a directory that is not empty', [ @restore, '-D', $full ], 2, qr/the directory "\Q$full\E" is not empty/, $elsewhere);
+mistake('a directory that is not empty', [ @restore, '-D', $full ], 2,
+	qr/the directory "\Q$full\E" is not empty/, $elsewhere);
 mistake('the directory of a running server', [ @restore, '-D', $pgdata ], 2,
 	qr/a server is running in "\Q$pgdata\E" \(process \d+\)/, $elsewhere);
 is(join(' ', glob "$full/*"), "$full/file", 'nothing was changed there');
@@ -277,14 +283,15 @@ mistake('… and when recovering', [ 'pitr-fetch', @main, '--retry-for=1s', $mis
 	qr/could not fetch "$missing": "$missing" is missing from the repository ".*", although "\w+" is there/,
 	qr/The archive has a gap\. .* archive it by hand with pitr-archive and start again\./);
 
-# --- by hand --------------------------------------------------------------------------------------------------------------------
+# --- by hand --------------------------------------------------------------------------------------------------------
 mistake('pitr-archive without a file', [ 'pitr-archive', @main ], 1, 'missing argument: pitr-archive WAL-PATH',
 	'Try "pitr-archive --help".');
 mistake('pitr-fetch without a destination', [ 'pitr-fetch', @main, $reachable ], 200,
 	'missing argument: pitr-fetch WAL-NAME DESTINATION', 'Try "pitr-fetch --help".');
 mistake('pitr-fetch of what is no WAL file', [ 'pitr-fetch', @main, 'backup_label', $back ], 200,
 	'"backup_label" is not the name of a WAL file', qr/WAL files are named like "000000010000000000000001", .*/);
-run_fails([ 'pitr-fetch', @main, $reachable, "$nowhere/file" ], 200, qr/could not .*"\Q$nowhere\E.*No such file or directory/,
+run_fails([ 'pitr-fetch', @main, $reachable, "$nowhere/file" ], 200,
+	qr/could not .*"\Q$nowhere\E.*No such file or directory/,
 	'pitr-fetch into a directory that is not there: 200');
 ok(!-e $nowhere, 'and nothing was made there');
 

@@ -130,30 +130,6 @@ bool buf_put_u8(struct buf *buf, uint8_t value, struct error *err)
 	return buf_append(buf, bytes_of(&value, 1), err);
 }
 
-bool buf_put_u16(struct buf *buf, uint16_t value, struct error *err)
-{
-	uint8_t bytes[2];
-
-	store_u16(bytes, value);
-	return buf_append(buf, bytes_of(bytes, sizeof(bytes)), err);
-}
-
-bool buf_put_u32(struct buf *buf, uint32_t value, struct error *err)
-{
-	uint8_t bytes[4];
-
-	store_u32(bytes, value);
-	return buf_append(buf, bytes_of(bytes, sizeof(bytes)), err);
-}
-
-bool buf_put_u64(struct buf *buf, uint64_t value, struct error *err)
-{
-	uint8_t bytes[8];
-
-	store_u64(bytes, value);
-	return buf_append(buf, bytes_of(bytes, sizeof(bytes)), err);
-}
-
 uint16_t load_u16(const uint8_t *from)
 {
 	return (uint16_t) (from[0] | from[1] << 8);

@@ -55,9 +55,6 @@ bool buf_format(struct buf *buf, struct error *err, const char *format, ...) MUS
 bool buf_text(struct buf *buf, const char **text, struct error *err) MUST_CHECK;
 
 bool buf_put_u8(struct buf *buf, uint8_t value, struct error *err) MUST_CHECK;
-bool buf_put_u16(struct buf *buf, uint16_t value, struct error *err) MUST_CHECK;
-bool buf_put_u32(struct buf *buf, uint32_t value, struct error *err) MUST_CHECK;
-bool buf_put_u64(struct buf *buf, uint64_t value, struct error *err) MUST_CHECK;
 
 /* Little-endian values in place, where the caller has checked the room. */
 uint16_t load_u16(const uint8_t *from);

@@ -99,8 +99,10 @@ bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *
 
 		if (written < 0 && errno == EINTR)
 			continue;
-		if (written < 0)
+		if (written <= 0) {
+			errno = written == 0 ? ENOSPC : errno;
 			return fail_errno(err, "could not write \"%s\"", path);
+		}
 		content = bytes_slice(content, (size_t) written, content.size - (size_t) written);
 		offset += (uint64_t) written;
 	}
@@ -114,26 +116,31 @@ bool fd_write_all(int fd, struct bytes content, const char *path, struct error *
 
 		if (written < 0 && errno == EINTR)
 			continue;
-		if (written < 0)
+		if (written <= 0) {
+			errno = written == 0 ? ENOSPC : errno;
 			return fail_errno(err, "could not write \"%s\"", path);
+		}
 		content = bytes_slice(content, (size_t) written, content.size - (size_t) written);
 	}
 	return true;
 }
 
-bool fd_sync_close(int *fd, const char *path, struct error *err)
+/* NFS says only here that the disk is full. */
+static bool fd_close_checked(int *fd, const char *path, struct error *err)
 {
 	int taken = *fd;
 
 	*fd = -1;
-	if (fsync(taken) != 0) {
-		(void) fail_errno(err, "could not sync \"%s\"", path);
-		(void) close(taken);
-		return false;
-	}
-	if (close(taken) != 0)
-		return fail_errno(err, "could not close \"%s\"", path);
-	return true;
+	return close(taken) == 0 ? true : fail_errno(err, "could not close \"%s\"", path);
+}
+
+bool fd_sync_close(int *fd, const char *path, struct error *err)
+{
+	if (fsync(*fd) == 0)
+		return fd_close_checked(fd, path, err);
+	(void) fail_errno(err, "could not sync \"%s\"", path);
+	fd_close(fd);
+	return false;
 }
 
 int fs_open_new(const char *path, mode_t mode, struct error *err)
@@ -211,7 +218,11 @@ bool fs_publish(const char *temp_directory, const char *path, struct bytes conte
 		(void) unlink(temporary);
 		return false;
 	}
-	return fs_sync_parent(path, err);
+	if (fs_sync_parent(path, err))
+		return true;
+	/* The kernel reports a failed sync once: whoever finds the name later would take it for durable. */
+	(void) unlink(path);
+	return false;
 }
 
 bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct error *err)
@@ -246,11 +257,11 @@ bool fs_place_file(const char *path, mode_t mode, struct bytes content, struct e
 	fd = fs_open_new(temporary, mode, err);
 	if (fd < 0)
 		return false;
-	if (!fd_write_all(fd, content, temporary, err) || !fs_rename(temporary, path, err)) {
-		(void) unlink(temporary);
-		return false;
-	}
-	return true;
+	if (fd_write_all(fd, content, temporary, err) && fd_close_checked(&fd, temporary, err) &&
+	    fs_rename(temporary, path, err))
+		return true;
+	(void) unlink(temporary);
+	return false;
 }
 
 bool fs_make_directories(const char *root, const char *relative, struct error *err)

@@ -22,17 +22,18 @@ void progress_init(struct progress *progress, const char *what, uint64_t total, 
 	progress->next_ms = progress->started_ms + FIRST_AFTER_MS;
 }
 
-/* " (40%), 0:12 left", where the end is known. An estimate that was too low is no reason to go beyond it. */
+/* " of 9 MB (40%), 0:12 left", where the end is known. An estimate that was too low is no reason to go beyond it. */
 static void progress_format_rest(const struct progress *progress, uint64_t rate, char rest[REST_SIZE])
 {
-	uint64_t left = progress->total > progress->done ? progress->total - progress->done : 0;
-	uint64_t left_s = rate == 0 ? 0 : left / rate;
-	uint64_t percent = left == 0 ? 100 : progress->done * 100 / progress->total;
+	uint64_t total = progress->total;
 
 	rest[0] = '\0';
-	if (progress->total > 0)
-		(void) snprintf(rest, REST_SIZE, " of %" PRIu64 " MB (%" PRIu64 "%%), %" PRIu64 ":%02" PRIu64 " left",
-				progress->total / MiB, percent, left_s / 60, left_s % 60);
+	if (total == 0)
+		return;
+	uint64_t done = progress->done < total ? progress->done : total;
+	uint64_t left_s = rate == 0 ? 0 : (total - done) / rate;
+	(void) snprintf(rest, REST_SIZE, " of %" PRIu64 " MB (%" PRIu64 "%%), %" PRIu64 ":%02" PRIu64 " left",
+			total / MiB, done * 100 / total, left_s / 60, left_s % 60);
 }
 
 static void progress_print(struct progress *progress, int64_t now_ms)

@@ -104,7 +104,9 @@ void secrets_close(struct secrets *secrets)
 
 static const struct epoch_secret *epoch_find(const struct secrets *secrets, uint32_t epoch)
 {
-	for (int i = 0; i < secrets->epoch_count; i++) {
+	int count = atomic_load_explicit(&secrets->epoch_count, memory_order_acquire);
+
+	for (int i = 0; i < count; i++) {
 		if (secrets->epochs[i].epoch == epoch)
 			return &secrets->epochs[i];
 	}
@@ -134,13 +136,14 @@ bool secrets_add_epoch(struct secrets *secrets, uint32_t epoch, const uint8_t se
 		return fail(err, ERROR_CORRUPT, "there are two different repository keys of epoch %u", epoch);
 	if (known != NULL)
 		return true;
-	if (secrets->epoch_count == EPOCHS_MAX)
+	int count = atomic_load_explicit(&secrets->epoch_count, memory_order_relaxed);
+	if (count == EPOCHS_MAX)
 		return fail(err, ERROR_USAGE, "more than %d epochs of the repository key are in use", EPOCHS_MAX);
-	added = &secrets->epochs[secrets->epoch_count];
+	added = &secrets->epochs[count];
 	TRY(x25519_public(secret, added->public, err));
 	memcpy(added->secret, secret, SECRET_SIZE);
 	added->epoch = epoch;
-	secrets->epoch_count++;
+	atomic_store_explicit(&secrets->epoch_count, count + 1, memory_order_release);
 	return true;
 }
 

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/hash.h"
 
@@ -30,7 +32,9 @@ struct secrets {
 	uint8_t recipient_id[HOST_KEY_ID_SIZE]; /* first bytes of SHA-256 of the public half */
 	uint32_t epoch;				/* current: objects are sealed to it */
 	uint8_t repository_public[SECRET_SIZE]; /* of the current epoch */
-	int epoch_count;			/* repository secrets unwrapped so far */
+	/* Repository secrets unwrapped so far. Entries are only added, by one thread at a time, and counted when whole:
+	 * others may look them up meanwhile. */
+	atomic_int epoch_count;
 	struct epoch_secret epochs[EPOCHS_MAX];
 };
 

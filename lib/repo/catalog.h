@@ -6,34 +6,34 @@
 #include "repo/repo.h"
 
 #define CATALOG_BACKUPS_MAX 100000
-#define TABLESPACES_MAX 1024
+#define TABLESPACES_MAX	    1024
 
 struct tablespace {
 	uint32_t oid;
-	char path[1024];        /* where it was on the server */
+	char path[1024]; /* where it was on the server */
 };
 
 struct backup {
-	char label[BACKUP_LABEL_SIZE];          /* ours: names the objects */
-	char name[256];                         /* the user's, as pg_basebackup's --label */
+	char label[BACKUP_LABEL_SIZE]; /* ours: names the objects */
+	char name[256];		       /* the user's, as pg_basebackup's --label */
 	char note[1024];
-	char host[256];                         /* where pitr-basebackup ran */
+	char host[256]; /* where pitr-basebackup ran */
 	int64_t started_us, finished_us;
 	uint64_t start_lsn, stop_lsn;
 	uint32_t start_timeline, stop_timeline;
 	uint32_t segment_size;
-	int64_t server_version;                 /* PQserverVersion(): 150020 */
+	int64_t server_version; /* PQserverVersion(): 150020 */
 	bool from_standby;
 	uint64_t database_bytes, stored_bytes, file_count;
-	uint64_t checksum_failures;             /* pages whose checksum was wrong; named when the backup was taken */
+	uint64_t checksum_failures; /* pages whose checksum was wrong; named when the backup was taken */
 	uint32_t manifest_parts;
 	int tablespace_count;
-	struct tablespace *tablespaces;         /* owned */
+	struct tablespace *tablespaces; /* owned */
 };
 
 struct catalog {
 	int count;
-	struct backup *backups;                 /* by start timeline, then start LSN */
+	struct backup *backups; /* by start timeline, then start LSN */
 };
 
 void backup_release(struct backup *backup);
@@ -47,6 +47,7 @@ bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
 bool catalog_add(struct repo *repo, const struct backup *backup, struct error *err) MUST_CHECK;
 /* A damaged fact is warned about and left out. */
 bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err) MUST_CHECK;
-/* The backup with that label, or the one whose label begins (or whose random part is) so: USAGE when none or several. */
+/* The backup with that label, or the one whose label begins (or whose random part is) so: USAGE when none or several.
+ */
 bool catalog_find(const struct catalog *catalog, const char *label, const struct backup **backup,
 		  struct error *err) MUST_CHECK;

@@ -10,7 +10,7 @@
 #include "repo/recovery_text.h"
 
 #define IDENTITY_SIZE_MAX (64 * KiB)
-#define SYSTEMS_MAX 64
+#define SYSTEMS_MAX	  64
 
 struct systems {
 	int count;
@@ -41,9 +41,8 @@ static bool systems_list(struct repo *repo, struct systems *systems, struct erro
 
 		systems->last[0] = '\0';
 		TRY(storage_list(repo->storage, prefix, after, systems_take_first, systems, err));
-		if (systems->last[0] == '\0' ||
-		    sscanf(systems->last + strlen(prefix), "%" SCNu64 "/", &layout.system_identifier) != 1)
-			return true; /* what is no number sorts behind the numbers */
+		if (!layout_parse_system(&repo->layout, systems->last, &layout.system_identifier))
+			return true; /* none left: what is no number sorts behind the numbers */
 		systems->identifiers[systems->count++] = layout.system_identifier;
 		layout_behind_system(&layout, after);
 	}
@@ -54,9 +53,8 @@ static bool identity_not_initialised(struct repo *repo, struct error *err)
 {
 	(void) fail(err, ERROR_USAGE, "the repository \"%s\" is not initialised for the cluster \"%s\"",
 		    storage_url(repo->storage), repo->layout.cluster);
-	return fail_hint(err,
-			 "Check repo and cluster (is it mounted? the right bucket?); for a new repository run: "
-			 "pitr-catalog init");
+	return fail_hint(err, "Check repo and cluster (is it mounted? the right bucket?); for a new repository run: "
+			      "pitr-catalog init");
 }
 
 /* Says whose the repository is when it does not know our system identifier. */
@@ -68,7 +66,8 @@ static bool identity_of_another(struct repo *repo, uint64_t system_identifier, s
 	if (systems.count == 0)
 		return identity_not_initialised(repo, err);
 	(void) fail(err, ERROR_USAGE,
-		    "the cluster \"%s\" of the repository \"%s\" has the system identifier %" PRIu64 ", but this server "
+		    "the cluster \"%s\" of the repository \"%s\" has the system identifier %" PRIu64
+		    ", but this server "
 		    "has %" PRIu64,
 		    repo->layout.cluster, storage_url(repo->storage), systems.identifiers[0], system_identifier);
 	return fail_hint(err, "Another server keeps its backups there. Give this one a cluster name of its own, with "
@@ -83,8 +82,9 @@ static bool identity_only_system(struct repo *repo, uint64_t *system_identifier,
 	if (systems.count == 0)
 		return identity_not_initialised(repo, err);
 	if (systems.count > 1)
-		return fail(err, ERROR_USAGE, "the cluster \"%s\" has several system identifiers: %" PRIu64 ", %" PRIu64
-			    "%s", repo->layout.cluster, systems.identifiers[0], systems.identifiers[1],
+		return fail(err, ERROR_USAGE,
+			    "the cluster \"%s\" has several system identifiers: %" PRIu64 ", %" PRIu64 "%s",
+			    repo->layout.cluster, systems.identifiers[0], systems.identifiers[1],
 			    systems.count > 2 ? " and more" : "");
 	*system_identifier = systems.identifiers[0];
 	return true;
@@ -171,8 +171,9 @@ static bool identity_prove_canary(struct repo *repo, const char *key, struct byt
 	if (storage_put(repo->storage, key, bytes_of_text("a second canary"), err))
 		return fail(err, ERROR_USAGE, "\"%s\" replaced an object that was to be created only",
 			    storage_url(repo->storage)) ||
-		       fail_hint(err, "The store must honour create-only writes (If-None-Match: *); without, two servers "
-				      "could overwrite each other's WAL. See s3-create-only in pitr.conf.");
+		       fail_hint(err,
+				 "The store must honour create-only writes (If-None-Match: *); without, two servers "
+				 "could overwrite each other's WAL. See s3-create-only in pitr.conf.");
 	if (err->kind != ERROR_EXISTS)
 		return false;
 	TRY(storage_get(repo->storage, key, &back, err));
@@ -242,9 +243,9 @@ static bool identity_create_epoch(struct repo *repo, uint32_t epoch, struct erro
 	struct object_identity identity = {.key = key, .kind = OBJECT_RECIPIENT};
 	memcpy(identity.repository_id, repo->id, sizeof(identity.repository_id));
 	BUF(object, object_size_max(SECRET_SIZE, 0, OBJECT_FRAME_LOG2_DEFAULT));
-	bool sealed = object_seal(repo->secrets, &identity, CLASS_SECRET,
-				  (struct compression) {.codec = CODEC_NONE}, OBJECT_FRAME_LOG2_DEFAULT,
-				  bytes_of(NULL, 0), bytes_of(secret, SECRET_SIZE), &object, err);
+	bool sealed =
+		object_seal(repo->secrets, &identity, CLASS_SECRET, (struct compression){.codec = CODEC_NONE},
+			    OBJECT_FRAME_LOG2_DEFAULT, bytes_of(NULL, 0), bytes_of(secret, SECRET_SIZE), &object, err);
 	secret_wipe(secret, sizeof(secret));
 	TRY(sealed);
 	TRY(storage_put(repo->storage, key, buf_bytes(&object), err));

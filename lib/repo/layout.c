@@ -23,8 +23,9 @@ bool layout_init(struct layout *layout, const char *cluster, struct error *err)
 	memset(layout, 0, sizeof(*layout));
 	if (!name_is_valid(cluster, CLUSTER_NAME_MAX))
 		return fail(err, ERROR_USAGE, "\"%s\" is not a valid cluster name", cluster) ||
-		       fail_hint(err, "A name has letters, digits, \"_\" and \"-\", begins with a letter or a digit, and "
-				      "is at most 63 characters long.");
+		       fail_hint(err,
+				 "A name has letters, digits, \"_\" and \"-\", begins with a letter or a digit, and "
+				 "is at most 63 characters long.");
 	(void) snprintf(layout->cluster, sizeof(layout->cluster), "%s", cluster);
 	(void) snprintf(layout->branch, sizeof(layout->branch), "%s", LAYOUT_BRANCH_DEFAULT);
 	return true;
@@ -143,7 +144,8 @@ bool layout_pack_of_reference(const struct layout *layout, const char *reference
 	char number[9];
 	int end = 0;
 
-	int fields = sscanf(reference, "%63[A-Za-z0-9_-]/pack/%47[A-Za-z0-9-]/%8[0-9a-f]%n", branch, label, number, &end);
+	int fields =
+		sscanf(reference, "%63[A-Za-z0-9_-]/pack/%47[A-Za-z0-9-]/%8[0-9a-f]%n", branch, label, number, &end);
 	if (fields != 3 || reference[end] != '\0' || strlen(number) != 8 || !name_is_valid(branch, BRANCH_NAME_MAX))
 		return fail(err, ERROR_CORRUPT, "\"%.100s\" does not name a pack", reference);
 	layout_format(key, "%s/%" PRIu64 "/%s", layout->cluster, layout->system_identifier, reference);
@@ -179,7 +181,7 @@ static const char *key_behind(const char *key, const char *prefix)
 	return strncmp(key, prefix, length) == 0 ? key + length : NULL;
 }
 
-bool layout_parse_identity(const struct layout *layout, const char *key, uint64_t *system_identifier)
+bool layout_parse_system(const struct layout *layout, const char *key, uint64_t *system_identifier)
 {
 	char prefix[LAYOUT_KEY_SIZE];
 	char *end;
@@ -189,7 +191,7 @@ bool layout_parse_identity(const struct layout *layout, const char *key, uint64_
 	if (rest == NULL || *rest < '1' || *rest > '9')
 		return false;
 	*system_identifier = strtoull(rest, &end, 10);
-	return strcmp(end, "/identity") == 0;
+	return *end == '/';
 }
 
 bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_name *name)

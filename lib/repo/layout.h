@@ -7,12 +7,12 @@
 #include "base/buf.h"
 #include "pg/wal_name.h"
 
-#define LAYOUT_KEY_SIZE 513
-#define CLUSTER_NAME_MAX 63
-#define BRANCH_NAME_MAX 63
-#define BACKUP_LABEL_SIZE 48 /* "00000001-000000000A000028-1f2e3d4c" and a zero */
+#define LAYOUT_KEY_SIZE	      513
+#define CLUSTER_NAME_MAX      63
+#define BRANCH_NAME_MAX	      63
+#define BACKUP_LABEL_SIZE     48 /* "00000001-000000000A000028-1f2e3d4c" and a zero */
 #define LAYOUT_BRANCH_DEFAULT "main"
-#define LAYOUT_RECOVERY "RECOVERY"
+#define LAYOUT_RECOVERY	      "RECOVERY"
 
 struct layout {
 	char cluster[CLUSTER_NAME_MAX + 1];
@@ -50,7 +50,7 @@ bool layout_pack_of_reference(const struct layout *layout, const char *reference
 			      struct error *err) MUST_CHECK;
 
 /* False when the key is none of that sort, or of another cluster, system or branch. */
-bool layout_parse_identity(const struct layout *layout, const char *key, uint64_t *system_identifier);
+bool layout_parse_system(const struct layout *layout, const char *key, uint64_t *system_identifier);
 bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_name *name);
 bool layout_parse_backup_complete(const struct layout *layout, const char *key, char label[BACKUP_LABEL_SIZE]);
 

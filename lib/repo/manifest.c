@@ -19,8 +19,8 @@ struct manifest_writer {
 	char label[BACKUP_LABEL_SIZE];
 	uint32_t part;
 	uint64_t stored_size;
-	json_t *packs;    /* array: references of this part; extents name them by place */
-	json_t *places;   /* object: reference -> place */
+	json_t *packs;	/* array: references of this part; extents name them by place */
+	json_t *places; /* object: reference -> place */
 	json_t *files;
 	size_t estimate;
 };
@@ -315,26 +315,6 @@ bool manifest_each(struct repo *repo, const char *label, uint32_t parts, manifes
 		TRY(manifest_get_part(repo, label, part, &json, &packs, &files, err));
 		if (!manifest_visit_part(packs, files, visit, context, err))
 			return fail_in(err, "manifest of \"%s\", part %u", label, part);
-	}
-	return true;
-}
-
-bool manifest_each_pack(struct repo *repo, const char *label, uint32_t parts, manifest_visit_pack visit, void *context,
-			struct error *err)
-{
-	for (uint32_t part = 0; part < parts; part++) {
-		json_t *json JSON_CLEANUP = NULL;
-		json_t *packs;
-		json_t *files;
-
-		TRY(manifest_get_part(repo, label, part, &json, &packs, &files, err));
-		for (size_t i = 0; i < json_array_size(packs); i++) {
-			const char *reference = json_string_value(json_array_get(packs, i));
-
-			if (reference == NULL)
-				return fail(err, ERROR_CORRUPT, "a pack of \"%s\", part %u is no name", label, part);
-			TRY(visit(context, reference, err));
-		}
 	}
 	return true;
 }

@@ -9,8 +9,8 @@
 #include "repo/repo.h"
 
 #define MANIFEST_PART_FILES_MAX 8192
-#define MANIFEST_PART_SIZE_MAX (16 * MiB)
-#define MANIFEST_PATH_MAX 1024
+#define MANIFEST_PART_SIZE_MAX	(16 * MiB)
+#define MANIFEST_PATH_MAX	1024
 
 /* A piece of a pack's plaintext. `pack` is a reference as in layout_pack_reference(): also another backup's. */
 struct extent {
@@ -20,8 +20,8 @@ struct extent {
 };
 
 enum manifest_root {
-	MANIFEST_DATA,          /* below the data directory; a tablespace's files below pg_tblspc/<oid>/ */
-	MANIFEST_INCLUDED,      /* taken with --include: an absolute path of the host without its leading slash */
+	MANIFEST_DATA,	   /* below the data directory; a tablespace's files below pg_tblspc/<oid>/ */
+	MANIFEST_INCLUDED, /* taken with --include: an absolute path of the host without its leading slash */
 };
 
 enum manifest_type { MANIFEST_FILE, MANIFEST_DIRECTORY, MANIFEST_LINK };
@@ -30,12 +30,12 @@ struct manifest_entry {
 	enum manifest_root root;
 	enum manifest_type type;
 	char path[MANIFEST_PATH_MAX];
-	char link[MANIFEST_PATH_MAX];   /* of a MANIFEST_LINK (only among the included) */
-	mode_t mode;                    /* permission bits */
+	char link[MANIFEST_PATH_MAX]; /* of a MANIFEST_LINK (only among the included) */
+	mode_t mode;		      /* permission bits */
 	uint64_t size;
 	int64_t modified_us;
 	int extent_count;
-	struct extent *extents;         /* owned by whoever made the entry; in visit: borrowed */
+	struct extent *extents; /* owned by whoever made the entry; in visit: borrowed */
 };
 
 struct manifest_writer;
@@ -53,7 +53,3 @@ void manifest_writer_close(struct manifest_writer *writer); /* in every case; NU
 typedef bool (*manifest_visit)(void *context, const struct manifest_entry *entry, struct error *err);
 bool manifest_each(struct repo *repo, const char *label, uint32_t parts, manifest_visit visit, void *context,
 		   struct error *err) MUST_CHECK;
-/* Visits every pack that a part refers to (a pack may come up once for each part). */
-typedef bool (*manifest_visit_pack)(void *context, const char *reference, struct error *err);
-bool manifest_each_pack(struct repo *repo, const char *label, uint32_t parts, manifest_visit_pack visit, void *context,
-			struct error *err) MUST_CHECK;

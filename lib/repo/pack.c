@@ -217,14 +217,6 @@ bool pack_writer_finish(struct pack_writer *writer, uint32_t *packs, uint64_t *s
 	return true;
 }
 
-uint64_t pack_writer_stored(struct pack_writer *writer)
-{
-	(void) pthread_mutex_lock(&writer->lock);
-	uint64_t stored_size = writer->stored_size;
-	(void) pthread_mutex_unlock(&writer->lock);
-	return stored_size;
-}
-
 void pack_writer_close(struct pack_writer *writer)
 {
 	struct error ignored = {0};

@@ -46,8 +46,6 @@ bool pack_writer_append(struct pack_writer *writer, struct bytes content, struct
 /* Stores what is left and waits for every pack. How many there are and what they measure in the repository. */
 bool pack_writer_finish(struct pack_writer *writer, uint32_t *packs, uint64_t *stored_size,
 			struct error *err) MUST_CHECK;
-/* Bytes stored so far, for progress. */
-uint64_t pack_writer_stored(struct pack_writer *writer);
 void pack_writer_close(struct pack_writer *writer); /* in every case, also without finish; NULL is fine */
 #define PACK_WRITER_CLEANUP __attribute__((cleanup(pack_writer_cleanup)))
 void pack_writer_cleanup(struct pack_writer **writer);

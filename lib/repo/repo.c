@@ -48,8 +48,9 @@ static bool repo_prepare(struct repo *repo, const struct options *options, struc
 {
 	if (options->repo == NULL)
 		return fail(err, ERROR_USAGE, "no repository is set") ||
-		       fail_hint(err, "Set \"repo = /var/backups/pitr\" (or s3://bucket/prefix) in /etc/pitr/pitr.conf, "
-				      "or use --repo.");
+		       fail_hint(err,
+				 "Set \"repo = /var/backups/pitr\" (or s3://bucket/prefix) in /etc/pitr/pitr.conf, "
+				 "or use --repo.");
 	if (gethostname(repo->host, sizeof(repo->host) - 1) != 0)
 		return fail_errno(err, "could not get the name of this host");
 	TRY(layout_init(&repo->layout, options->cluster, err));
@@ -180,8 +181,8 @@ bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct 
 }
 
 /* Reads the beginning of an object until header and meta are there. */
-static bool repo_read_beginning(struct repo *repo, const char *key, enum object_kind kind,
-				struct object_header *header, struct buf *beginning, bool *is_whole, struct error *err)
+static bool repo_read_beginning(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,
+				struct buf *beginning, bool *is_whole, struct error *err)
 {
 	struct object_identity identity = repo_object(repo, key, kind);
 	uint64_t object_size;
@@ -203,8 +204,8 @@ static bool repo_read_beginning(struct repo *repo, const char *key, enum object_
 	size_t needed = header->header_size + header->meta_size;
 	if (needed <= beginning->size)
 		return true;
-	return storage_get_range(repo->storage, key, beginning->size, needed - beginning->size, beginning,
-				 &object_size, err);
+	return storage_get_range(repo->storage, key, beginning->size, needed - beginning->size, beginning, &object_size,
+				 err);
 }
 
 bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,

@@ -19,8 +19,8 @@ struct repo {
 	struct layout layout;
 	uint8_t id[16];
 	struct compression compression;
-	char host[256];                 /* who writes, for the meta of objects */
-	pthread_mutex_t unlocking;      /* guards secrets->epochs */
+	char host[256];		   /* who writes, for the meta of objects */
+	pthread_mutex_t unlocking; /* guards secrets->epochs */
 };
 
 /* Opens the repository of the settings for the cluster with this system identifier; 0: the only one under that

@@ -67,8 +67,9 @@ static bool wal_store_compare(struct repo *repo, const struct wal_name *name, co
 		    "\"%s\" is in the repository \"%s\" with other content, stored by host \"%s\" at %s; it was left "
 		    "untouched",
 		    name->text, storage_url(repo->storage), host, stored);
-	return fail_hint(err, "Two servers write WAL of the same name: probably a copy or an old primary is archiving to "
-			      "the same place. Stop archiving on the one that is not the production server.");
+	return fail_hint(err,
+			 "Two servers write WAL of the same name: probably a copy or an old primary is archiving to "
+			 "the same place. Stop archiving on the one that is not the production server.");
 }
 
 bool wal_store_put(struct repo *repo, const struct wal_name *name, struct bytes content,
@@ -124,45 +125,21 @@ bool wal_store_summary(struct repo *repo, const struct wal_name *name, struct wa
 	return fail_in(err, "the summary of \"%s\"", key);
 }
 
-struct walk {
-	const struct repo *repo;
-	wal_store_visit visit;
-	void *context;
-};
-
-static bool walk_key(void *context, const char *key, uint64_t size, struct error *err)
-{
-	const struct walk *walk = context;
-	struct wal_name name;
-
-	(void) size;
-	if (!layout_parse_wal(&walk->repo->layout, key, &name) || name.kind != WAL_SEGMENT)
-		return true;
-	return walk->visit(walk->context, &name, err);
-}
-
-/* `after` is a key, or "" for all. */
-static bool wal_store_walk(struct repo *repo, uint32_t timeline, const char *after, wal_store_visit visit,
-			   void *context, struct error *err)
-{
-	char prefix[LAYOUT_KEY_SIZE];
-	struct walk walk = {.repo = repo, .visit = visit, .context = context};
-
-	layout_wal_prefix(&repo->layout, timeline, prefix);
-	return storage_list(repo->storage, prefix, after, walk_key, &walk, err);
-}
-
 struct later {
+	const struct layout *layout;
 	bool found;
 	struct wal_name *name;
 };
 
-static bool later_take(void *context, const struct wal_name *name, struct error *err)
+/* Takes the first segment of a listing and ends it. */
+static bool later_take(void *context, const char *key, uint64_t size, struct error *err)
 {
 	struct later *later = context;
 
+	(void) size;
+	if (!layout_parse_wal(later->layout, key, later->name) || later->name->kind != WAL_SEGMENT)
+		return true;
 	later->found = true;
-	*later->name = *name;
 	err->kind = ERROR_NONE;
 	return false;
 }
@@ -170,42 +147,15 @@ static bool later_take(void *context, const struct wal_name *name, struct error 
 bool wal_store_later(struct repo *repo, const struct wal_name *name, bool *found, struct wal_name *later,
 		     struct error *err)
 {
+	char prefix[LAYOUT_KEY_SIZE];
 	char key[LAYOUT_KEY_SIZE];
-	struct later search = {.found = false, .name = later};
+	struct later search = {.layout = &repo->layout, .found = false, .name = later};
 
+	layout_wal_prefix(&repo->layout, name->timeline, prefix);
 	layout_wal(&repo->layout, name, key);
-	TRY(wal_store_walk(repo, name->timeline, key, later_take, &search, err));
+	TRY(storage_list(repo->storage, prefix, key, later_take, &search, err));
 	*found = search.found;
 	return true;
-}
-
-/* Hands on what begins at `first`: a listing begins behind a key, so the one before it is asked for. */
-struct from {
-	const struct wal_name *first;
-	wal_store_visit visit;
-	void *context;
-};
-
-static bool from_visit(void *context, const struct wal_name *name, struct error *err)
-{
-	const struct from *from = context;
-
-	if (from->first != NULL && strcmp(name->text, from->first->text) < 0)
-		return true;
-	return from->visit(from->context, name, err);
-}
-
-bool wal_store_each(struct repo *repo, uint32_t timeline, const struct wal_name *first, wal_store_visit visit,
-		    void *context, struct error *err)
-{
-	struct from from = {.first = first, .visit = visit, .context = context};
-	char after[LAYOUT_KEY_SIZE] = "";
-
-	if (first != NULL) {
-		layout_wal(&repo->layout, first, after);
-		after[strlen(after) - 1]--; /* '0' - 1 is '/', 'A' - 1 is '@': both sort before every name wanted */
-	}
-	return wal_store_walk(repo, timeline, after, from_visit, &from, err);
 }
 
 bool wal_store_history(struct repo *repo, uint32_t timeline, struct timeline_history *history, struct error *err)

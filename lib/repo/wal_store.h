@@ -17,14 +17,10 @@ bool wal_store_have(struct repo *repo, const struct wal_name *name, bool *have, 
 bool wal_store_summary(struct repo *repo, const struct wal_name *name, struct wal_summary *summary,
 		       struct error *err) MUST_CHECK;
 
-/* The first segment of the same timeline behind `name`, if a listing shows one. Evidence for a gap, never for absence. */
+/* The first segment of the same timeline behind `name`, if a listing shows one. Evidence for a gap, never for absence.
+ */
 bool wal_store_later(struct repo *repo, const struct wal_name *name, bool *found, struct wal_name *later,
 		     struct error *err) MUST_CHECK;
-/* Visits the segments (no .partial, no .backup) of a timeline from `first` on (NULL: all), in order. */
-typedef bool (*wal_store_visit)(void *context, const struct wal_name *name, struct error *err);
-bool wal_store_each(struct repo *repo, uint32_t timeline, const struct wal_name *first, wal_store_visit visit,
-		    void *context, struct error *err) MUST_CHECK;
-
 /* The path to a timeline from its history object; timeline 1 needs none. NOT_FOUND when the history is not there. */
 bool wal_store_history(struct repo *repo, uint32_t timeline, struct timeline_history *history,
 		       struct error *err) MUST_CHECK;
