@@ -1,5 +1,8 @@
 #include "archive.h"
 
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -42,6 +45,42 @@ static bool archive_check(const char *path, const struct wal_name *name, struct 
 	return archive_identify_text(path, system_identifier, err);
 }
 
+/* The history of a timeline is needed before its first segment is. PostgreSQL offers it only when archiving was on at
+ * the promotion; otherwise it lies in pg_wal and nobody asks for it, so it is looked for beside the segment. */
+static bool archive_history_beside(struct repo *repo, const char *path, const struct wal_name *segment,
+				   struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	struct wal_name name = {.kind = WAL_HISTORY, .timeline = segment->timeline};
+	char directory[PATH_MAX];
+	char history_path[PATH_MAX];
+	struct timeline_history history;
+	bool have;
+	BUF(content, TEXT_FILE_SIZE_MAX);
+
+	(void) snprintf(name.text, sizeof(name.text), "%08" PRIX32 ".history", name.timeline);
+	(void) snprintf(directory, sizeof(directory), "%.*s", slash == NULL ? 1 : (int) (slash - path),
+			slash == NULL ? "." : path);
+	TRY(path_join(history_path, directory, name.text, err));
+	if (!fs_read_file(history_path, &content, err))
+		return err->kind == ERROR_NOT_FOUND;
+	TRY(wal_store_have(repo, &name, &have, err));
+	if (have)
+		return true;
+	if (!timeline_history_parse(name.timeline, buf_bytes(&content), &history, err))
+		return fail_in(err, "\"%s\" was not archived", history_path);
+	log_info("storing \"%s\" too, which the server has not offered", name.text);
+	return wal_store_put(repo, &name, buf_bytes(&content), NULL, err);
+}
+
+static bool archive_store(struct repo *repo, const char *path, const struct wal_name *name, struct bytes content,
+			  const struct wal_segment *segment, struct error *err)
+{
+	if (name->kind == WAL_SEGMENT && name->timeline > 1)
+		TRY(archive_history_beside(repo, path, name, err));
+	return wal_store_put(repo, name, content, segment, err);
+}
+
 bool archive_file(const struct options *options, const char *path, struct error *err)
 {
 	const char *base = strrchr(path, '/');
@@ -56,7 +95,7 @@ bool archive_file(const struct options *options, const char *path, struct error 
 	TRY(fs_read_file(path, &content, err));
 	TRY(archive_check(path, &name, buf_bytes(&content), &segment, &system_identifier, err));
 	if (!repo_open(options, system_identifier, &repo, err) ||
-	    !wal_store_put(repo, &name, buf_bytes(&content), is_text ? NULL : &segment, err))
+	    !archive_store(repo, path, &name, buf_bytes(&content), is_text ? NULL : &segment, err))
 		return fail_in(err, "could not archive \"%s\"", name.text);
 	log_info("stored \"%s\" in \"%s\"", name.text, storage_url(repo->storage));
 	return true;

@@ -120,8 +120,10 @@ static bool host_key_check(const struct secrets *secrets, const uint8_t *data, s
 	if (tag_is_equal(id, secrets->host_key_id, HOST_KEY_ID_SIZE))
 		return true;
 	hex_format(bytes_of(secrets->host_key_id, HOST_KEY_ID_SIZE), ours);
-	return fail(err, ERROR_DENIED, "sealed with host key %s, but key file \"%s\" holds %s", sealed_with,
-		    secrets->key_file, ours);
+	fail(err, ERROR_DENIED, "sealed with host key %s, but key file \"%s\" holds %s", sealed_with, secrets->key_file,
+	     ours);
+	return fail_hint(err, "Set key-file to the key that this repository was initialised with; pitr-catalog keygen "
+			      "printed its fingerprint.");
 }
 
 /* How long the header is, and that it is all there. */

@@ -1,9 +1,11 @@
 #include "storage/s3_profile.h"
 
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 
@@ -115,11 +117,22 @@ bool s3_profile_get(const struct s3_profile *profile, const char *key, char *val
 	return true;
 }
 
+/* Debian starts PostgreSQL, and so its archiver, without HOME. */
+static const char *home_directory(void)
+{
+	const char *home = getenv("HOME");
+
+	if (home != NULL && home[0] != '\0')
+		return home;
+	const struct passwd *user = getpwuid(geteuid());
+	return user == NULL ? NULL : user->pw_dir;
+}
+
 /* The file that `variable` names, else ~/.aws/<name>; nothing when there is none. */
 static bool file_read(const char *variable, const char *name, struct buf *content, struct error *err)
 {
 	const char *named = getenv(variable);
-	const char *home = getenv("HOME");
+	const char *home = home_directory();
 	char path[PATH_MAX];
 	int length = 0;
 
