@@ -115,6 +115,18 @@ for my $case (
 }
 is_deeply([ glob "$empty/*" ], [], 'and nothing was made there');
 
+# --- no room --------------------------------------------------------------------------------------------------------------
+{
+	my ($stored) = $repo->objects(qr/\Q$name\E$/);
+	unlink $repo->path . "/$stored";
+	# A limit of the shell stands for a full disk: the write stops half-way.
+	run_fails([ 'bash', '-c', 'ulimit -f 4000; exec "$@"', 'bash', "$Pitr::BIN/pitr-archive", $repo->options, "$kept/$name" ], 1,
+		qr/could not write .*: File too large/, 'no room for the whole segment: 1, and why');
+	ok(!-e $repo->path . "/$stored", '… nothing half lies under its name');
+	is_deeply([ $repo->objects(qr/^tmp\//) ], [], '… nor elsewhere');
+	run_ok([ @archive, "$kept/$name" ], '… and with room again it is stored');
+}
+
 # --- durable before exit 0 ----------------------------------------------------------------------------------------------
 {
 	my ($stored) = $repo->objects(qr/\Q$name\E$/);

@@ -75,6 +75,10 @@ for my $harm (@harms) {
 }
 $signal->('recovery');
 run_fails([ @fetch, $middle, "$blocked/nowhere/RECOVERYXLOG" ], 200, qr/nowhere/, 'a destination that cannot be written: 200');
+unlink $target;
+run_fails([ 'bash', '-c', 'ulimit -f 4000; exec "$@"', 'bash', "$Pitr::BIN/pitr-fetch", $repo->options, $middle, $target ], 200,
+	qr/could not write .*: File too large/, 'no room for the whole segment: 200');
+ok(!-e $target && !-e "$target.tmp", '… and nothing half is left');
 run_fails([ @fetch, 'nonsense', $target ], 200, qr/"nonsense"/, 'a name that is none: 200');
 run_fails([ @fetch, $middle ], 200, qr/DESTINATION/, 'no destination: 200');
 

@@ -30,12 +30,15 @@ lint:
 	@tools/lint.sh
 
 MAN_PAGES := $(wildcard docs/man/*.1)
-DOCUMENTS := README.md $(wildcard docs/*.md)
+
+DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/pitr
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/pitr
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DOC_DIR)/docs/decisions
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
-	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
-	$(if $(wildcard $(DOCUMENTS)),install -m 644 $(wildcard $(DOCUMENTS)) $(DESTDIR)$(PREFIX)/share/doc/pitr)
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 README.md LICENSE $(DOC_DIR)
+	install -m 644 $(wildcard docs/*.md) $(DOC_DIR)/docs
+	install -m 644 $(wildcard docs/decisions/*.md) $(DOC_DIR)/docs/decisions
 
 .PHONY: test-tools packages demo check check-full lint install

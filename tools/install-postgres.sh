@@ -80,12 +80,16 @@ mmdebstrap --variant=extract --mode="$([ "$(id -u)" -eq 0 ] && echo root || echo
 }
 [ -x "$bin/postgres" ] || complain "the packages of PostgreSQL $version hold no \"$bin/postgres\"" "see \"$log\""
 
-libraries=$(dirname "$(find "$directory/usr/lib" -name 'libc.so.6' -print -quit)")
-# Bullseye's /usr is not merged with /, and this machine's C library is newer than its own: keep to that.
-interpreter=$(find "$directory/usr/lib64" "$directory/usr/lib" -maxdepth 2 -name 'ld-linux*.so.*' -print -quit 2>/dev/null || true)
+# The C library of a merged /usr lies among the others. Bullseye's does not, and is older than this machine's: there the
+# programs take this machine's C library, and from DIRECTORY what they link besides.
+libraries=$directory/usr/lib/$(gcc -print-multiarch)
+interpreter=
+if [ -e "$libraries/libc.so.6" ]; then
+	interpreter=$(find "$directory/usr/lib64" "$directory/usr/lib" -maxdepth 2 -name 'ld-linux*.so.*' -print -quit 2>/dev/null || true)
+fi
 for program in "$bin"/*; do
 	patchelf ${interpreter:+--set-interpreter "$interpreter"} --force-rpath \
-		--set-rpath "${libraries:-$directory/usr/lib/$(gcc -print-multiarch)}" "$program" 2>>"$log" ||
+		--set-rpath "$libraries" "$program" 2>>"$log" ||
 		[ "$(head -c 2 "$program")" = '#!' ] || complain "could not patch \"$program\"" "see \"$log\""
 done
 
