@@ -92,10 +92,12 @@ bool fs_read_file(const char *path, struct buf *content, struct error *err)
 	return fs_read_range(path, 0, SIZE_MAX, content, NULL, err);
 }
 
-bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err)
+/* `offset` below zero: where the descriptor stands. */
+static bool fd_write_from(int fd, struct bytes content, off_t offset, const char *path, struct error *err)
 {
 	while (content.size > 0) {
-		ssize_t written = pwrite(fd, content.data, content.size, (off_t) offset);
+		ssize_t written = offset < 0 ? write(fd, content.data, content.size)
+					     : pwrite(fd, content.data, content.size, offset);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -104,25 +106,19 @@ bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *
 			return fail_errno(err, "could not write \"%s\"", path);
 		}
 		content = bytes_slice(content, (size_t) written, content.size - (size_t) written);
-		offset += (uint64_t) written;
+		offset += offset < 0 ? 0 : written;
 	}
 	return true;
 }
 
 bool fd_write_all(int fd, struct bytes content, const char *path, struct error *err)
 {
-	while (content.size > 0) {
-		ssize_t written = write(fd, content.data, content.size);
+	return fd_write_from(fd, content, -1, path, err);
+}
 
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0) {
-			errno = written == 0 ? ENOSPC : errno;
-			return fail_errno(err, "could not write \"%s\"", path);
-		}
-		content = bytes_slice(content, (size_t) written, content.size - (size_t) written);
-	}
-	return true;
+bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err)
+{
+	return fd_write_from(fd, content, (off_t) offset, path, err);
 }
 
 /* NFS says only here that the disk is full. */
