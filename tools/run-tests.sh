@@ -76,7 +76,7 @@ build() {
 is_full=0
 if [ "${1:-}" = --full ]; then
 	is_full=1
-	export TEST_PITR_FULL=1
+	export TEST_PITR_FULL=1 TEST_PITR_SECONDS_MAX=${TEST_PITR_SECONDS_MAX:-10800}
 	shift
 fi
 
