@@ -11,6 +11,7 @@
 
 #define BACKUP_LABEL_NAME     "backup_label"
 #define BACKUP_LABEL_SIZE_MAX (64 * KiB)
+#define CLOCK_STEP_US	      1000000
 
 void stream_init(struct stream *stream, struct repo *repo, struct backup *backup,
 		 const struct server_settings *settings, struct pack_sizing sizing, bool shows_progress)
@@ -60,6 +61,14 @@ static bool stream_damaged_page(void *context, const struct page_failure *failur
 
 /* ---------------------------------------------------------------------------------------------------- tar */
 
+/* The server makes it while it sends it, and says when (sendFileWithContent() of basebackup.c): whole seconds. */
+static void stream_begin_label(struct stream *stream, int64_t modified_us)
+{
+	stream->kept = &stream->label;
+	stream->label_us = modified_us;
+	stream->label_received_us = clock_now_us();
+}
+
 static bool stream_begin_entry(void *context, const struct tar_entry *entry, struct error *err)
 {
 	struct stream *stream = context;
@@ -81,7 +90,7 @@ static bool stream_begin_entry(void *context, const struct tar_entry *entry, str
 	}
 	TRY(intake_begin_file(intake, MANIFEST_DATA, path, entry->mode, modified_us, err));
 	if (strcmp(path, BACKUP_LABEL_NAME) == 0)
-		stream->kept = &stream->label;
+		stream_begin_label(stream, modified_us);
 	else if (strcmp(path, CONTROL_FILE_NAME) == 0)
 		stream->kept = &stream->control;
 	else if (stream->settings.has_data_checksums)
@@ -134,6 +143,7 @@ static bool stream_begin(void *context, const struct base_backup_start *start, s
 	struct backup *backup = stream->backup;
 	uint64_t total = 0;
 
+	stream->begun_us = clock_now_us();
 	backup->start_lsn = start->lsn;
 	backup->start_timeline = start->timeline;
 	TRY(layout_new_label(start->timeline, start->lsn, backup->label, err));
@@ -249,4 +259,18 @@ bool stream_check(struct stream *stream, struct error *err)
 		progress_finish(&stream->progress);
 	stream->has_progress = false;
 	return true;
+}
+
+int64_t stream_clock_ahead_us(const struct stream *stream)
+{
+	/* It was made before it came, and behind the beginning of the backup; with tablespaces, which are sent before,
+	 * long behind. */
+	int64_t least_us = stream->label_us - stream->label_received_us;
+	int64_t most_us = stream->label_us + CLOCK_STEP_US - stream->begun_us;
+
+	if (stream->label_received_us == 0)
+		return 0;
+	if (least_us > CLOCK_STEP_US)
+		return least_us + CLOCK_STEP_US;
+	return most_us < -CLOCK_STEP_US ? most_us : 0;
 }

@@ -38,6 +38,10 @@ struct stream {
 	struct buf label; /* backup_label */
 	struct buf control;
 
+	int64_t begun_us;	   /* when the server said where the backup begins; by our clock */
+	int64_t label_us;	   /* when it made backup_label, by its own */
+	int64_t label_received_us; /* when that came; 0: not yet */
+
 	uint64_t damaged_count;
 	struct damaged_page *damaged; /* the first of them; owned */
 
@@ -54,3 +58,6 @@ void stream_release(struct stream *stream);
 struct base_backup_visitor stream_visitor(struct stream *stream);
 /* After the last byte: everything is there and fits together. Fills in what the backup's own label says. */
 bool stream_check(struct stream *stream, struct error *err) MUST_CHECK;
+/* By how much the server's clock is certainly ahead of ours (less than 0: behind), 0 when by less than a second or not
+ * certainly. Rounded up: what is moved by it is not too early. */
+int64_t stream_clock_ahead_us(const struct stream *stream);

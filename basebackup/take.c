@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,9 +16,10 @@
 #include "stream.h"
 #include "wal_wait.h"
 
-#define LABEL_DEFAULT	  "pitr-basebackup"
-#define PASSWORD_SIZE	  1024
-#define CHECKPOINT_MIN_MS (10 * 60 * 1000)
+#define LABEL_DEFAULT	   "pitr-basebackup"
+#define PASSWORD_SIZE	   1024
+#define CHECKPOINT_MIN_MS  (10 * 60 * 1000)
+#define CLOCK_TOLERANCE_US 1000000
 
 struct taking {
 	const struct options *options;
@@ -182,6 +184,47 @@ static bool take_preparations(struct taking *taking, struct error *err)
 
 /* ------------------------------------------------------------------------------------------------- the backup */
 
+static bool take_primary_clock(struct taking *taking, int64_t *ahead_us, struct error *err)
+{
+	int64_t asked_us = clock_now_us();
+	const char *text;
+	BUF(answer, 64);
+
+	if (!server_query(
+		    taking->primary,
+		    "SELECT (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000)::bigint::text", 0,
+		    NULL, &answer, err))
+		return fail_in(err, "--primary");
+	TRY(buf_text(&answer, &text, err));
+	int64_t time_us = strtoll(text, NULL, 10);
+	if (time_us < POSTGRES_EPOCH_US || time_us > 4 * POSTGRES_EPOCH_US)
+		return fail(err, ERROR_CORRUPT, "--primary: its clock says \"%s\"", text);
+	*ahead_us = time_us - asked_us;
+	return true;
+}
+
+/* Targets are times that the server wrote into its WAL, and are compared with the backup's: these must be of the same
+ * clock. The protocol does not tell the time, so the server's clock is ours unless it is certainly not. */
+static bool take_clock(struct taking *taking, const struct stream *stream, struct error *err)
+{
+	struct backup *backup = taking->backup;
+	int64_t ahead_us = stream_clock_ahead_us(stream);
+
+	if (taking->primary != NULL) /* a standby replays what the primary wrote */
+		TRY(take_primary_clock(taking, &ahead_us, err));
+	if (llabs(ahead_us) > CLOCK_TOLERANCE_US)
+		log_warning("the clock of the server is %.1f s %s that of this host; the backup is recorded with the "
+			    "server's times",
+			    (double) llabs(ahead_us) / 1000000, ahead_us > 0 ? "ahead of" : "behind");
+	backup->started_us = backup->started_us + ahead_us > 0 ? backup->started_us + ahead_us : 0;
+	backup->finished_us += ahead_us;
+	if (backup->finished_us < 0)
+		backup->finished_us = 0;
+	if (backup->started_us > backup->finished_us) /* a clock was set meanwhile */
+		backup->started_us = backup->finished_us;
+	return true;
+}
+
 static bool take_files(struct taking *taking, struct stream *stream, struct error *err)
 {
 	const struct options *options = taking->options;
@@ -200,7 +243,9 @@ static bool take_files(struct taking *taking, struct stream *stream, struct erro
 		log_info("waiting for a checkpoint, which may take %" PRId64 " s (--checkpoint=fast makes one at once)",
 			 taking->settings.checkpoint_timeout_ms / 1000);
 	TRY(server_base_backup(taking->server, &request, &visitor, &taking->end, err));
+	taking->backup->finished_us = clock_now_us();
 	TRY(stream_check(stream, err));
+	TRY(take_clock(taking, stream, err));
 	taking->backup->stop_lsn = taking->end.lsn;
 	taking->backup->stop_timeline = taking->end.timeline;
 	if (taking->backup->stop_lsn <= taking->backup->start_lsn)
@@ -283,7 +328,6 @@ static bool take_stream(struct taking *taking, struct error *err)
 
 	int64_t streamed_ms = clock_monotonic_ms() - started_ms;
 	TRY(take_wal(taking, err));
-	backup->finished_us = clock_now_us();
 	TRY(catalog_add(taking->repo, backup, err));
 	take_report(taking, &stream, streamed_ms, clock_monotonic_ms() - started_ms);
 	return true;

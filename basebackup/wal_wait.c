@@ -51,8 +51,74 @@ static bool fail_missing(const struct wal_wait *wait, const struct wal_name *nam
 		     "taken again.");
 }
 
-/* Waits for one file. A thing to wait for is mentioned once. */
-static bool wal_wait_file(const struct wal_wait *wait, const struct wal_name *name, int64_t deadline, bool *is_said,
+/* Waiting under way. What there is to say is said once. */
+struct waiting {
+	const struct wal_wait *wait;
+	int64_t deadline;
+	bool is_said, is_warned;
+};
+
+/* A repository that cannot be reached may be there again in time: nothing is given up before the deadline. */
+static bool waiting_endure(struct waiting *waiting, struct error *err)
+{
+	int64_t left_ms = deadline_left_ms(waiting->deadline);
+
+	if (err->kind != ERROR_UNREACHABLE || left_ms <= 0)
+		return fail_in(err, "could not look for the WAL of the backup");
+	if (!waiting->is_warned)
+		log_warning("could not look for the WAL of the backup: %s; trying for another %" PRId64 " s", err->text,
+			    left_ms / 1000);
+	waiting->is_warned = true;
+	*err = (struct error){0};
+	return true;
+}
+
+static bool waiting_ask(struct waiting *waiting, const struct wal_name *name, bool *have, struct error *err)
+{
+	*have = false;
+	return wal_store_have(waiting->wait->repo, name, have, err) || waiting_endure(waiting, err);
+}
+
+/* Is segment `number`, the last one, there as a file of a timeline that left ours behind the backup's end? */
+static bool successor_look(const struct wal_wait *wait, uint32_t timeline, uint64_t number, bool *have,
+			   struct error *err)
+{
+	const struct backup *backup = wait->backup;
+	struct timeline_history history;
+	struct wal_range path = {.history = &history, .segment_size = backup->segment_size};
+	struct wal_name name;
+
+	*have = false;
+	if (timeline <= backup->stop_timeline)
+		return true;
+	if (!wal_store_history(wait->repo, timeline, &history, err))
+		return err->kind == ERROR_NOT_FOUND;
+	if (!timeline_history_contains(&history, backup->stop_timeline, backup->stop_lsn - 1))
+		return true;
+	wal_range_name(&path, number, &name);
+	return name.timeline == backup->stop_timeline ? true : wal_store_have(wait->repo, &name, have, err);
+}
+
+/* A standby that is promoted goes on in the middle of a segment: it copies what is in it into a file of its own
+ * timeline (XLogInitNewTimeline() of xlog.c), and of the old timeline only a .partial is archived. When the primary of
+ * a backed up standby is lost, this is how the end of the backup comes. */
+static bool successor_find(struct waiting *waiting, uint64_t number, bool *have, struct error *err)
+{
+	uint32_t timelines[TIMELINES_MAX];
+	int count = 0;
+
+	*have = false;
+	if (!wal_store_timelines(waiting->wait->repo, timelines, TIMELINES_MAX, &count, err))
+		return waiting_endure(waiting, err);
+	for (int i = 0; i < count && !*have; i++) {
+		if (!successor_look(waiting->wait, timelines[i], number, have, err))
+			return waiting_endure(waiting, err);
+	}
+	return true;
+}
+
+/* Waits for one file; for segment `successor_of` (0: for none) also as one of a later timeline. */
+static bool wal_wait_file(struct waiting *waiting, const struct wal_name *name, uint64_t successor_of,
 			  struct error *err)
 {
 	int64_t pause_ms = POLL_FIRST_MS;
@@ -60,42 +126,47 @@ static bool wal_wait_file(const struct wal_wait *wait, const struct wal_name *na
 	bool have;
 
 	for (;;) {
-		TRY(wal_store_have(wait->repo, name, &have, err));
+		TRY(waiting_ask(waiting, name, &have, err));
+		if (!have && successor_of != 0 && pause_ms == POLL_LAST_MS)
+			TRY(successor_find(waiting, successor_of, &have, err));
 		if (have)
 			return true;
-		int64_t left_ms = deadline_left_ms(deadline);
+		int64_t left_ms = deadline_left_ms(waiting->deadline);
 		if (left_ms <= 0)
-			return fail_missing(wait, name, err);
-		if (!*is_said && deadline_left_ms(said_ms) <= 0) {
+			return fail_missing(waiting->wait, name, err);
+		if (!waiting->is_said && deadline_left_ms(said_ms) <= 0) {
 			log_info("waiting for the WAL file \"%s\" to come into the repository", name->text);
-			*is_said = true;
+			waiting->is_said = true;
 		}
 		clock_sleep_ms(pause_ms < left_ms ? pause_ms : left_ms);
 		pause_ms = pause_ms * 3 / 2 < POLL_LAST_MS ? pause_ms * 3 / 2 : POLL_LAST_MS;
 	}
 }
 
-static bool wal_wait_history(const struct wal_wait *wait, uint32_t timeline, int64_t deadline, bool *is_said,
+/* Waits for the history of `timeline`, then reads it. */
+static bool wal_wait_history(struct waiting *waiting, uint32_t timeline, struct timeline_history *history,
 			     struct error *err)
 {
 	struct wal_name name = {.kind = WAL_HISTORY, .timeline = timeline};
 
-	if (timeline == 1)
-		return true;
 	(void) snprintf(name.text, sizeof(name.text), "%08" PRIX32 ".history", timeline);
-	return wal_wait_file(wait, &name, deadline, is_said, err);
+	if (timeline != 1)
+		TRY(wal_wait_file(waiting, &name, 0, err));
+	while (!wal_store_history(waiting->wait->repo, timeline, history, err)) {
+		TRY(waiting_endure(waiting, err));
+		clock_sleep_ms(POLL_LAST_MS);
+	}
+	return true;
 }
 
 bool wal_wait_all(const struct wal_wait *wait, struct error *err)
 {
 	const struct backup *backup = wait->backup;
-	int64_t deadline = deadline_in(wait->timeout_ms);
+	struct waiting waiting = {.wait = wait, .deadline = deadline_in(wait->timeout_ms)};
 	struct timeline_history history;
 	struct wal_range path = {.history = &history, .segment_size = backup->segment_size};
-	bool is_said = false;
 
-	TRY(wal_wait_history(wait, backup->stop_timeline, deadline, &is_said, err));
-	TRY(wal_store_history(wait->repo, backup->stop_timeline, &history, err));
+	TRY(wal_wait_history(&waiting, backup->stop_timeline, &history, err));
 	if (!timeline_history_contains(&history, backup->start_timeline, backup->start_lsn))
 		return fail(err, ERROR_CORRUPT,
 			    "the backup began on timeline %" PRIu32 ", which timeline %" PRIu32
@@ -108,7 +179,7 @@ bool wal_wait_all(const struct wal_wait *wait, struct error *err)
 		struct wal_name name;
 
 		wal_range_name(&path, number, &name);
-		TRY(wal_wait_file(wait, &name, deadline, &is_said, err));
+		TRY(wal_wait_file(&waiting, &name, number == last && backup->from_standby ? number : 0, err));
 	}
 	return true;
 }

@@ -124,6 +124,31 @@ is_deeply([ listed($repo) ], [], '… and nothing is listed');
 $node->query($_) for 'ALTER SYSTEM RESET archive_command', 'SELECT pg_reload_conf()';
 $node->archive_all;
 
+# --- WAL that comes late, and a repository that is away meanwhile ------------------------------------------------------
+{
+	$node->query($_) for "ALTER SYSTEM SET archive_command = 'false'", 'SELECT pg_reload_conf()';
+	my ($stdout, $stderr) = ('', '');
+	my $run = IPC::Run::start([ "$Pitr::BIN/pitr-basebackup", @backup[ 1 .. $#backup ], $node->connection, '--json' ], '>', \$stdout, '2>', \$stderr);
+	ok(wait_until(sub { $run->pump_nb; $stderr =~ /waiting for the WAL file/ }, 30), 'a backup waits for its WAL');
+	my $away = $repo->path . '.away';
+	rename $repo->path, $away or die "could not rename: $!\n";
+	sleep 5;
+	ok($run->pumpable, '… also while the repository is not mounted');
+	rename $away, $repo->path or die "could not rename: $!\n";
+	my $came_us = time * 1000000;
+	$node->query($_) for 'ALTER SYSTEM RESET archive_command', 'SELECT pg_reload_conf()', 'SELECT pg_switch_wal()';
+	$run->finish;
+	is($?, 0, '… and succeeds when it has come') or diag $stderr;
+	is(() = $stderr =~ /^pitr-basebackup: warning: could not look for the WAL of the backup: .*is it mounted/mg, 1, '… having warned once');
+	unlike($stderr, qr/clock/, '… and found nothing wrong with the clock');
+	my ($label) = listed($repo);
+	my $fact = run_json([ 'pitr-catalog', $repo->options, 'show', $label, '--json' ], '… the fact can be shown');
+	ok($fact->{finished_us} > $fact->{started_us} && $fact->{finished_us} < $came_us - 4_000_000,
+		'… and ended when the server had ended it, not when its WAL had come');
+	unlink map { $repo->path . "/$_" } grep { m{/backup/} } $repo->objects;
+	$node->archive_all;
+}
+
 # --- interrupted --------------------------------------------------------------------------------------------------------
 # Starts a slow backup, does something when the first packs are there, and returns its status and messages.
 sub interrupted {
@@ -233,4 +258,39 @@ is($fact->{start_timeline}, 2, '… on timeline 2');
 ok((grep { /00000002\.history$/ } $repo->objects), '… whose history is in the repository');
 
 $standby->stop;
+
+# --- the primary of a backed up standby is lost --------------------------------------------------------------------------
+# Its last segment is never archived. That of the standby that is promoted instead has the same WAL in it.
+{
+	my $repo    = repo('lost');
+	my $lost    = cluster('lost', repo => $repo);
+	my %standby = map { $_ => PostgreSQL::Test::Cluster->new($_, install_path => $lost->install_path) } qw(backed_up promoted);
+	$lost->backup('basis');
+	for my $standby (values %standby) {
+		$standby->init_from_backup($lost, 'basis', has_streaming => 1);
+		$standby->start;
+	}
+	$lost->query('CREATE TABLE kept AS SELECT g AS id FROM generate_series(1, 1000) g');
+	$lost->query('CHECKPOINT');
+	$lost->wait_for_catchup($_) for values %standby;
+	$_->safe_psql('postgres', 'CHECKPOINT') for values %standby;
+	my ($stdout, $stderr) = ('', '');
+	my $run = IPC::Run::start([ "$Pitr::BIN/pitr-basebackup", $repo->options, @fast, '-h', $standby{backed_up}->host, '-p', $standby{backed_up}->port,
+			'--json' ], '>', \$stdout, '2>', \$stderr);
+	ok(wait_until(sub { $run->pump_nb; $stderr =~ /waiting for the WAL file/ }, 30), 'a backup of a standby waits for the primary');
+	$lost->stop('immediate');
+	$standby{promoted}->promote;
+	$standby{promoted}->safe_psql('postgres', 'SELECT pg_switch_wal()');
+	$run->finish;
+	is($?, 0, '… which dies; another standby is promoted, and the backup succeeds') or diag $stderr;
+	my $fact = JSON::decode_json($stdout);
+	is($fact->{stop_timeline}, 1, '… having ended on timeline 1');
+	ok(!(grep { /00000001\Q@{[ substr $standby{promoted}->safe_psql('postgres', "SELECT pg_walfile_name('$fact->{stop_lsn}')"), 8 ]}\E$/ } $repo->objects),
+		'… whose last segment is not there');
+	my $restored = restore('after_loss', source => $lost, repo => $repo, options => [ '--backup', $fact->{label} ]);
+	is($restored->safe_psql('postgres', 'SELECT count(*) FROM kept'), 1000, '… and it can be restored');
+	$restored->stop;
+	$_->stop for values %standby;
+}
+
 done_testing();

@@ -69,7 +69,7 @@ sub serve {
 sub tar_entry {
 	my ($name, $content, %how) = @_;
 	my $header = pack('a100 a8 a8 a8 a12 a12 A8 a1 a100 a6 a2 a32 a32 a8 a8 a155 x12', $name, '0000600', '0000000', '0000000',
-		sprintf('%011o', $how{size} // length $content), '14500000000', '', $how{type} // '0', $how{link} // '', 'ustar', '00', '', '',
+		sprintf('%011o', $how{size} // length $content), sprintf('%011o', $how{modified} // time), '', $how{type} // '0', $how{link} // '', 'ustar', '00', '', '',
 		'', '', '');
 	substr($header, 148, 8) = sprintf "%06o\0 ", unpack '%32C*', $header;
 	return $header . $content . "\0" x (-length($content) % 512);
@@ -183,5 +183,25 @@ for my $size (map { int(length($whole) * $_ / 12) } 0 .. 11) {
 }
 is_deeply(\@wrong, [], 'a connection that ends anywhere is an error that says so');
 is_deeply([ $repo->objects(qr{/backup/}) ], [], 'after all this no backup is listed');
+
+# --- a clock of its own ---------------------------------------------------------------------------------------------------
+# What it writes into its WAL are times of its clock, and so are a backup's.
+$node->start;
+$node->query($_) for 'CREATE TABLE t ()', 'SELECT pg_switch_wal()', 'CREATE TABLE u ()', 'SELECT pg_switch_wal()';
+$node->archive_all;
+my %seen;
+for my $case ([ 3600, qr/36\d\d\.\d s ahead of/ ], [ -3600, qr/3[56]\d\d\.\d s behind/ ], [ 0, undef ]) {
+	my ($ahead, $says) = @$case;
+	my $label_there = copy('d' . tar_entry('backup_label', $label, modified => time + $ahead));
+	my ($status, $stderr) = backup_of(answer(label => $label_there));
+	is($status, 0, "a server whose clock is $ahead s ahead") or diag $stderr;
+	if (defined $says) { like($stderr, qr/warning: the clock of the server is $says that of this host/, '… and that is said') }
+	else               { unlike($stderr, qr/clock/, '… is nothing to mention') }
+	my $backups = run_json([ 'pitr-catalog', $repo->options, 'list', '--json' ], '… the backup is listed');
+	my ($newest) = grep { !$seen{ $_->{label} }++ } @{ $backups->{backups} };
+	my $fact = run_json([ 'pitr-catalog', $repo->options, 'show', $newest->{label}, '--json' ], '… and shown');
+	my $differs = $fact->{finished_us} / 1000000 - time - $ahead;
+	ok(abs $differs < 4, "… with the server's times") or diag "off by $differs s";
+}
 
 done_testing();

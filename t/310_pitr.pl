@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 use Pitr;
 use PitrS3;
+use POSIX qw(strftime);
 
 # Every pair of two values of different columns stands in one row; make check-full takes every combination.
 my @rows = (
@@ -97,7 +98,11 @@ sub run_row {
 	$node->stop;
 
 	my $pick = sub { $oracle->commit_at(rand(), after => $backup->{stop_lsn}) };
-	my ($time, $exact, $xid, $lsn) = map { $pick->() } 1 .. 4;
+	# A time must lie behind the moment at which the backup ended; on a standby that is later than its last LSN.
+	my $ended = sprintf '%s.%06d+00', strftime('%Y-%m-%d %H:%M:%S', gmtime int($backup->{finished_us} / 1_000_000)),
+	  $backup->{finished_us} % 1_000_000;
+	my $pick_later = sub { my $commit; do { $commit = $pick->() } until $commit->{time} gt $ended; $commit };
+	my ($time, $exact, $xid, $lsn) = ($pick_later->(), $pick_later->(), $pick->(), $pick->());
 	my @targets = (
 		[ [ '--target-time', $time->{time} ],                       { time => $time->{time} } ],
 		[ [ '--target-time', $exact->{time}, '--target-exclusive' ], { time => $exact->{time}, exclusive => 1 } ],

@@ -176,7 +176,7 @@ for my $case ([ 'refused', 'pg_hba.conf rejects' ], [ 'forgotten', 'no pg_hba.co
 		qr/.*"local replication $role peer".* pg_hba\.conf .*"SELECT pg_reload_conf\(\)".*/);
 }
 mistake('a role that does not exist', [ @backup, '-U', 'nobody' ], 1, qr/${no_way}FATAL:  role "nobody" does not exist/,
-	'Create the role with "CREATE ROLE nobody LOGIN REPLICATION", or name another one with -U.');
+	'Does the role exist (CREATE ROLE nobody LOGIN REPLICATION)? With peer authentication, run this as the operating system\'s user of that name. -U names another role.');
 mistake('no password', [ @backup, '-U', 'secretive' ], 1, qr/${no_way}fe_sendauth: no password supplied/,
 	'Put the password into ~/.pgpass (mode 0600), or use -W to be asked for it.');
 my $does_it_run = 'Check that the server runs, and -h, -p and -d (or PGHOST, PGPORT, PGSERVICE).';

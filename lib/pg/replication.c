@@ -46,11 +46,12 @@ static bool fail_pg_hba(const PGconn *connection, enum server_protocol protocol,
 	bool is_local = connection_is_local(connection);
 	const char *database = protocol == SERVER_REPLICATION ? "replication" : "all";
 
-	return fail_hint(err,
-			 "Add the line \"%s %s %s%s %s\" to pg_hba.conf on the server and reload it with "
-			 "\"SELECT pg_reload_conf()\".",
-			 is_local ? "local" : "host", database, connection_user(connection),
-			 is_local ? "" : " <address of this host>/32", is_local ? "peer" : "scram-sha-256");
+	return fail_hint(
+		err,
+		"Put the line \"%s %s %s%s %s\" at the beginning of pg_hba.conf on the server and reload it with "
+		"\"SELECT pg_reload_conf()\".",
+		is_local ? "local" : "host", database, connection_user(connection),
+		is_local ? "" : " <address of this host>/32", is_local ? "peer" : "scram-sha-256");
 }
 
 /* What a server that refuses a connection wants. */
@@ -61,10 +62,11 @@ static bool fail_connection_hint(const PGconn *connection, enum server_protocol 
 	if (strcmp(sqlstate, "28000") == 0 && strstr(line, "pg_hba.conf") != NULL)
 		return fail_pg_hba(connection, protocol, err);
 	if (strcmp(sqlstate, "28000") == 0)
-		return fail_hint(err,
-				 "Create the role with \"CREATE ROLE %s LOGIN REPLICATION\", or name another one with "
-				 "-U.",
-				 connection_user(connection));
+		return fail_hint(
+			err,
+			"Does the role exist (CREATE ROLE %s LOGIN REPLICATION)? With peer authentication, run "
+			"this as the operating system's user of that name. -U names another role.",
+			connection_user(connection));
 	if (strcmp(sqlstate, "42501") == 0 && protocol == SERVER_REPLICATION)
 		return fail_hint(err, "A superuser can allow it with \"ALTER ROLE %s REPLICATION\".",
 				 connection_user(connection));

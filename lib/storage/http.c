@@ -298,6 +298,11 @@ static bool transfer_set_limits(struct transfer *transfer, const struct http *ht
 	bool done = true;
 
 	SET(CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* getaddrinfo() has no deadline, and from 7.87 on libcurl need not join the thread in which it hangs. A library
+	 * older than its headers refuses, and takes as long as the resolver does. */
+	(void) curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+#endif
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) (request->connect_timeout_ms > 0 ? request->connect_timeout_ms : 1));
 	SET(CURLOPT_LOW_SPEED_LIMIT, (long) IDLE_BYTES_PER_SECOND);
 	SET(CURLOPT_LOW_SPEED_TIME, idle_seconds > 0 ? idle_seconds : 1L);

@@ -45,6 +45,40 @@ static bool posix_root_check(const struct posix *posix, struct error *err)
 	return is_empty ? unmounted(posix->root, "is empty", err) : true;
 }
 
+/* Directories may be links, to another disk say: then they are roots of their own, which can be unmounted. */
+static bool posix_link_check(const char *path, struct error *err)
+{
+	struct stat status;
+	bool is_empty = false;
+
+	if (lstat(path, &status) != 0 || !S_ISLNK(status.st_mode))
+		return true;
+	if (stat(path, &status) != 0 && errno != ENOENT)
+		return fail_errno(err, "could not follow the link \"%s\"", path);
+	if (stat(path, &status) != 0)
+		return fail(err, ERROR_UNREACHABLE, "the link \"%s\" leads nowhere (is its target mounted?)", path);
+	if (S_ISDIR(status.st_mode))
+		TRY(fs_directory_is_empty(path, &is_empty, err));
+	if (is_empty)
+		return fail(err, ERROR_UNREACHABLE, "the link \"%s\" leads to an empty directory (is it mounted?)",
+			    path);
+	return true;
+}
+
+/* Every part of the path to `key`, from the root down. */
+static bool posix_links_check(const struct posix *posix, const char *key, struct error *err)
+{
+	char path[PATH_MAX];
+
+	TRY(path_join(path, posix->root, key, err));
+	for (char *slash = path + strlen(posix->root); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		TRY(posix_link_check(path, err));
+		*slash = '/';
+	}
+	return posix_link_check(path, err);
+}
+
 /* Turns "no such file" into the truth, after a call has failed. A key whose path is a directory, or lies below a
  * file, is an absent object too. Always returns false. */
 static bool posix_absent(const struct posix *posix, const char *key, struct error *err)
@@ -66,6 +100,7 @@ static bool posix_absent(const struct posix *posix, const char *key, struct erro
 	if (!is_absent)
 		return false;
 	TRY(posix_root_check(posix, err));
+	TRY(posix_links_check(posix, key, err));
 	return fail(err, ERROR_NOT_FOUND, "there is no object \"%s\" in \"%s\"", key, posix->root);
 }
 
@@ -224,19 +259,74 @@ struct posix_walk {
 	void *context;
 };
 
+/* The names of one directory that may lead to keys that are wanted. */
 struct posix_names {
-	struct buf text; /* each name, a directory's with '/' behind it, and a zero byte */
+	const struct posix_walk *walk;
+	const char *directory; /* "" or ending in '/' */
+	struct buf text;       /* each name, a directory's with '/' behind it, and a zero byte */
 	size_t count;
 };
+
+static bool walk_wants_key(const struct posix_walk *walk, const char *key)
+{
+	return strncmp(key, walk->prefix, strlen(walk->prefix)) == 0 && strcmp(key, walk->after) > 0;
+}
+
+/* May a key that begins with `directory` (ending in '/') be wanted? */
+static bool walk_wants_directory(const struct posix_walk *walk, const char *directory)
+{
+	size_t length = strlen(directory);
+	size_t prefix_length = strlen(walk->prefix);
+	size_t common = length < prefix_length ? length : prefix_length;
+
+	return strncmp(directory, walk->prefix, common) == 0 && strncmp(directory, walk->after, length) >= 0;
+}
+
+/* What get() finds under a name, a listing must not pass over: links are followed as there, and what is neither an
+ * object nor a directory, or cannot be looked at, fails the listing. */
+static bool posix_classify(const char *path, bool *is_gone, bool *is_directory, struct error *err)
+{
+	struct stat status;
+
+	*is_gone = *is_directory = false;
+	TRY(posix_link_check(path, err));
+	if (stat(path, &status) != 0) {
+		*is_gone = errno == ENOENT;
+		return *is_gone ? true : fail_errno(err, "could not stat \"%s\"", path);
+	}
+	*is_directory = S_ISDIR(status.st_mode);
+	if (*is_directory || S_ISREG(status.st_mode))
+		return true;
+	return fail(err, ERROR_SYSTEM, "\"%s\" is neither a file nor a directory", path) ||
+	       fail_hint(err, "Nothing but the objects of the repository belongs there: remove it.");
+}
 
 static bool names_add(void *context, const char *name, bool is_directory, struct error *err)
 {
 	struct posix_names *names = context;
+	char key[STORAGE_KEY_SIZE_MAX + NAME_MAX + 2];
+	char path[PATH_MAX];
+	bool is_gone = false;
 
+	(void) snprintf(key, sizeof(key), "%s%s", names->directory, name);
+	if (!storage_key_is_valid(key)) /* not ours: "tmp", "lost+found", ".nfs0001" */
+		return true;
+	bool is_wanted = walk_wants_key(names->walk, key);
+	size_t length = strlen(key);
+	key[length] = '/';
+	key[length + 1] = '\0';
+	if (!is_wanted && !walk_wants_directory(names->walk, key))
+		return true;
+	key[length] = '\0';
+	TRY(path_join(path, names->walk->posix->root, key, err));
+	if (!is_directory)
+		TRY(posix_classify(path, &is_gone, &is_directory, err));
+	if (is_gone)
+		return true;
+	names->count++;
 	TRY(buf_append_text(&names->text, name, err));
 	if (is_directory)
 		TRY(buf_append_text(&names->text, "/", err));
-	names->count++;
 	return buf_put_u8(&names->text, 0, err);
 }
 
@@ -265,24 +355,12 @@ static bool posix_visit_file(const struct posix_walk *walk, const char *key, str
 	char path[PATH_MAX];
 	struct stat status;
 
-	if (strncmp(key, walk->prefix, strlen(walk->prefix)) != 0 || strcmp(key, walk->after) <= 0)
+	if (!walk_wants_key(walk, key))
 		return true;
 	TRY(path_join(path, walk->posix->root, key, err));
 	if (stat(path, &status) != 0)
 		return errno == ENOENT ? true : fail_errno(err, "could not stat \"%s\"", path);
-	if (!S_ISREG(status.st_mode))
-		return true;
 	return walk->visit(walk->context, key, (uint64_t) status.st_size, err);
-}
-
-/* May a key that begins with `directory` (ending in '/') be wanted? */
-static bool walk_wants(const struct posix_walk *walk, const char *directory)
-{
-	size_t length = strlen(directory);
-	size_t prefix_length = strlen(walk->prefix);
-	size_t common = length < prefix_length ? length : prefix_length;
-
-	return strncmp(directory, walk->prefix, common) == 0 && strncmp(directory, walk->after, length) >= 0;
 }
 
 static bool posix_walk_directory(const struct posix_walk *walk, const char *directory, struct error *err);
@@ -294,18 +372,9 @@ static bool posix_walk_names(const struct posix_walk *walk, const char *director
 
 	for (size_t i = 0; i < count; i++) {
 		(void) snprintf(key, sizeof(key), "%s%s", directory, sorted[i]);
-		size_t length = strlen(key);
-		bool is_directory = key[length - 1] == '/';
-
-		key[length - is_directory] = '\0';
-		if (!storage_key_is_valid(key)) /* not ours: "tmp", "lost+found", ".nfs0001" */
-			continue;
-		if (!is_directory) {
+		if (key[strlen(key) - 1] != '/')
 			TRY(posix_visit_file(walk, key, err));
-			continue;
-		}
-		key[length - 1] = '/';
-		if (walk_wants(walk, key))
+		else if (walk_wants_directory(walk, key))
 			TRY(posix_walk_directory(walk, key, err));
 	}
 	return true;
@@ -314,7 +383,7 @@ static bool posix_walk_names(const struct posix_walk *walk, const char *director
 /* `directory` is "" or ends in '/'. */
 static bool posix_walk_directory(const struct posix_walk *walk, const char *directory, struct error *err)
 {
-	struct posix_names names = {.text = {.size_max = NAMES_SIZE_MAX}};
+	struct posix_names names = {.walk = walk, .directory = directory, .text = {.size_max = NAMES_SIZE_MAX}};
 	const char **sorted = NULL;
 	char path[PATH_MAX];
 
@@ -342,6 +411,7 @@ static bool posix_list(struct storage *storage, const char *prefix, const char *
 	TRY(posix_root_check(posix, err));
 	if (slash != NULL)
 		memcpy(directory, prefix, (size_t) (slash - prefix) + 1);
+	TRY(posix_links_check(posix, directory, err)); /* those below are checked on the way */
 	return posix_walk_directory(&walk, directory, err);
 }
 

@@ -7,11 +7,12 @@
  *   - NOT_FOUND means that the store answered and has no such object. No answer, or none in time: UNREACHABLE.
  *   - Every call ends within the retry time of the settings, to which the time is added that its bytes take at
  *     64 kB/s (list: each page of it); nothing is waited for without a deadline.
- *   - A directory that is missing or empty is not mounted: UNREACHABLE, never NOT_FOUND.
+ *   - A directory that is missing or empty is not mounted: UNREACHABLE, never NOT_FOUND. So is a symbolic link in it
+ *     that leads nowhere or to an empty directory; other links are followed, by get() and list() alike.
  *   - Calls from several threads at once are fine.
  *   - Keys are relative, '/'-separated, of [A-Za-z0-9._-] and '/', at most 512 bytes, no part empty or beginning with
  *     "."; "tmp" and what is below it is kept for unfinished files (all checked: USAGE). Objects of other names are
- *     not ours and are not listed.
+ *     not ours and are not listed; what has the name of one and is neither file nor directory fails the list (SYSTEM).
  *   - list() answers in byte order of the keys.
  */
 #pragma once

@@ -404,14 +404,58 @@ static void test_directory_foreign(struct storage *storage, const char *root)
 	write_file(root, "f/.snapshot/x");
 	write_file(root, "f/.nfs0001");
 	write_file(root, "tmp/left-behind");
-	(void) snprintf(path, sizeof(path), "%s/f/link", root);
-	ok(symlink("nowhere", path) == 0, "directory: a dangling link");
 	works(storage_put(storage, "f/ours", bytes_of_text("1"), &error), "put among foreign files");
 	lists(storage, "f", "", "f/ours=1 ", "foreign files are not listed");
 	lists(storage, "t", "", "", "unfinished files are not listed");
 	(void) snprintf(path, sizeof(path), "%s/f/ours", root);
 	ok(stat(path, &status) == 0 && (status.st_mode & 07777) == 0600, "directory: files are for their owner only");
 	ok(stat(root, &status) == 0 && (status.st_mode & 07777) == 0700, "directory: so is the root");
+}
+
+static void make_link(const char *target, const char *root, const char *name)
+{
+	char path[PATH_MAX];
+
+	(void) snprintf(path, sizeof(path), "%s/%s", root, name);
+	ok(symlink(target, path) == 0, "directory: a link %s to %s", name, target);
+}
+
+/* A listing finds what get() finds: whoever proves absence with it would be wrong otherwise. */
+static void test_directory_links(struct storage *storage, const char *root)
+{
+	BUF(content, 100);
+	struct seen seen = {.stop_after = -1};
+	char path[PATH_MAX];
+
+	works(fs_make_directories(root, "../elsewhere", &error), "a directory elsewhere");
+	write_file(root, "../elsewhere/y");
+	write_file(root, "../elsewhere/object");
+	make_link("../../elsewhere", root, "n/a");
+	make_link("../../elsewhere/object", root, "n/object");
+	works(holds(storage, "n/a/y", bytes_of_text("not ours")), "get follows a link to a directory");
+	lists(storage, "n/", "", "n/a-b=1 n/a/object=8 n/a/y=8 n/a0=1 n/object=8 ", "so does list, in byte order");
+	lists(storage, "n/a/", "n/a/object", "n/a/y=8 ", "… and within it");
+
+	make_link("../../not-mounted", root, "n/gone");
+	fails_with(storage_get(storage, "n/gone/y", &content, &error), ERROR_UNREACHABLE,
+		   "get through a link that leads nowhere is UNREACHABLE");
+	fails_with(storage_list(storage, "n/g", "", see, &seen, &error), ERROR_UNREACHABLE, "so is list");
+	fails_with(storage_list(storage, "n/gone/", "", see, &seen, &error), ERROR_UNREACHABLE,
+		   "… of what is behind it");
+	lists(storage, "n/a/", "", "n/a/object=8 n/a/y=8 ", "… unless it is not asked for");
+	works(fs_make_directories(root, "../not-mounted", &error), "an empty mount point behind it");
+	fails_with(storage_get(storage, "n/gone/y", &content, &error), ERROR_UNREACHABLE,
+		   "get through a link to an empty directory is UNREACHABLE");
+	fails_with(storage_list(storage, "n/g", "", see, &seen, &error), ERROR_UNREACHABLE, "so is list");
+
+	fails_with(storage_list(storage, "n/gone/", "", see, &seen, &error), ERROR_UNREACHABLE,
+		   "… of what is behind it");
+	(void) snprintf(path, sizeof(path), "%s/n/pipe", root);
+	ok(mkfifo(path, 0600) == 0, "directory: a pipe");
+	fails_with(storage_list(storage, "n/p", "", see, &seen, &error), ERROR_SYSTEM, "a list over a pipe is SYSTEM");
+	ok(strstr(error.text, "/n/pipe\"") != NULL, "directory: … and names it");
+	make_link("loop", root, "n/loop");
+	fails_with(storage_list(storage, "n/l", "", see, &seen, &error), ERROR_SYSTEM, "a link to itself is SYSTEM");
 }
 
 static void test_directory_root(struct storage *storage, const char *root)
@@ -481,6 +525,10 @@ static void test_directory(void)
 		test_directory_root(storage, root);
 		run_suite(storage, "directory", 64);
 		test_directory_foreign(storage, root);
+		works(storage_put(storage, "n/a-b", bytes_of_text("1"), &error) &&
+			      storage_put(storage, "n/a0", bytes_of_text("1"), &error),
+		      "put beside links");
+		test_directory_links(storage, root);
 	}
 	storage_close(storage);
 	(void) snprintf(command, sizeof(command), "rm -rf %s", base);
