@@ -1,5 +1,5 @@
-# The walker of WAL against pg_waldump: on real WAL both see the same commits, aborts and restore points, at the same
-# LSN, of the same transaction, at the same microsecond; as one walk, and as summaries of single segments joined.
+# The walker of WAL against pg_waldump: on real WAL both see the same commits, aborts, restore points and tablespaces, at
+# the same LSN, of the same transaction, at the same microsecond; as one walk, and as summaries of single segments joined.
 # 64 MB in segments of 1 MB for each version; in a full run 1 GB in segments of 16 MB.
 # sanitizer: yes
 use strict;
@@ -59,6 +59,9 @@ sub wal_make {
 		# The second is no UTF-8.
 		my $name = $rounds % 3 ? "round $rounds" : "gr\xFCn $rounds";
 		$node->query("SELECT pg_create_restore_point('$name')");
+		my $space = directory('spaces' . $node->version . "/$rounds");
+		$node->query("CREATE TABLESPACE space$rounds LOCATION '$space'");
+		$node->query("DROP TABLESPACE space$rounds");
 		$pgbench->('-n', '-c', 4, '-t', is_full_run() ? 5000 : 500);
 		$pgbench->('-n', '-c', 4, '-t', 20, '-f', $subtransactions);
 		$pgbench->('-n', '-c', 4, '-t', 20, '-f', $two_phase);
@@ -90,9 +93,10 @@ sub waldump_read {
 	while (my $line = <$dump>) {
 		$records++;
 		my ($manager, $xid, $lsn, $kind, $rest) =
-		  $line =~ /^rmgr: (Transaction|XLOG)\s.* tx:\s+(\d+), lsn: ([^,]+),.* desc: (\S+) (.*)/ or next;
+		  $line =~ /^rmgr: (Transaction|XLOG|Tablespace)\s.* tx:\s+(\d+), lsn: ([^,]+),.* desc: (\S+) (.*)/ or next;
 		$lsn = lsn_short($lsn);
 		push @events, "restore_point $lsn $rest" if $kind eq 'RESTORE_POINT';
+		push @events, "tablespace $lsn " . $rest =~ s/"//gr if $manager eq 'Tablespace' && $kind eq 'CREATE';
 		next unless $manager eq 'Transaction' && $kind =~ /^(COMMIT|ABORT)(_PREPARED)?$/;
 		$rest =~ /^(?:(\d+): )?(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)\.(\d{6}) UTC/ or die "not understood: $line";
 		my ($prepared, $time) = ($1, timegm($7, $6, $5, $4, $3 - 1, $2) . $8);
@@ -111,6 +115,7 @@ sub tool_read {
 		my ($kind, $lsn, $xid, $time, $name) = split /\t/, $line;
 		if    ($kind eq 'end')           { $end = "$lsn $xid" }
 		elsif ($kind eq 'restore_point') { push @events, "$kind $lsn $name" }
+		elsif ($kind =~ /^tablespace/)   { push @events, "$kind $lsn $xid $name" }
 		else                             { push @events, "$kind $lsn $xid $time" }
 	}
 	return ($end, @events);
@@ -138,11 +143,12 @@ for my $version ($ENV{TEST_PITR_SANITIZE} ? newest_version() : pg_versions()) {
 	cmp_ok(scalar(@segments), '>=', $size_mb / $segment_mb, "$version: as much WAL as was asked for");
 
 	my ($records, @expected) = waldump_read($node, @segments);
-	my %count = (commit => 0, abort => 0, restore_point => 0);
+	my %count = (commit => 0, abort => 0, restore_point => 0, tablespace => 0);
 	$count{ (split / /)[0] }++ for @expected;
 	note("pg_waldump: $records records; " . join ', ', map { "$count{$_} ${_}s" } sort keys %count);
-	ok($count{commit} > $rounds && $count{abort} > $rounds && $count{restore_point} == $rounds,
-		"$version: pg_waldump finds commits, aborts and restore points in it");
+	ok($count{commit} > $rounds && $count{abort} > $rounds && $count{restore_point} == $rounds
+		  && $count{tablespace} == $rounds,
+		"$version: pg_waldump finds commits, aborts, restore points and tablespaces in it");
 
 	my ($end, @walked) = tool_read(@segments);
 	is_same_list(\@walked, \@expected, "$version: the walk sees what pg_waldump sees");
@@ -150,6 +156,10 @@ for my $version ($ENV{TEST_PITR_SANITIZE} ? newest_version() : pg_versions()) {
 	# Of a COMMIT PREPARED that crosses a boundary the transaction may lie beyond what the summaries keep: then it is 0.
 	my %expected_xid = map { /^(\w+ \S+) (\d+) (.*)$/ ? ("$1 $3" => $2) : () } @expected;
 	s/^(\w+ \S+) 0 (.*)$/"$1 " . ($expected_xid{"$1 $2"} \/\/ 0) . " $2"/e for @joined;
+	# … and a path is cut.
+	my %expected_path = map { /^tablespace (\S+ \d+) (.*)$/ ? ($1 => $2) : () } @expected;
+	s/^tablespace_cut (\S+ \d+) (.*)$/'tablespace ' . $1 . ' ' . (index($expected_path{$1} \/\/ '', $2) == 0 ? $expected_path{$1} : 'another')/e
+	  for @joined;
 	is_same_list(\@joined, \@expected, "$version: so do the summaries of single segments, joined");
 	is($end_joined, $end, "$version: both end at the same LSN");
 	like($end, qr/ early$/, "$version: amid the last segment");

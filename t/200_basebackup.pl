@@ -76,7 +76,7 @@ my @refusals = (
 		$node->connection, '-U', 'plain' ],
 	[ 'a role that does not exist', 1, qr/role "nobody" does not exist/, qr/CREATE ROLE nobody LOGIN REPLICATION/,
 		$node->connection, '-U', 'nobody' ],
-	[ 'no line in pg_hba.conf', 1, qr/pg_hba\.conf/, qr/"local replication refused \w+" to pg_hba\.conf/, $node->connection, '-U', 'refused' ],
+	[ 'no line in pg_hba.conf', 1, qr/pg_hba\.conf/, qr/"local replication refused \w+" at the beginning of pg_hba\.conf/, $node->connection, '-U', 'refused' ],
 	[ 'no server there', 1, qr/could not connect/, qr/Check that the server runs/, '-h', $node->host, '-p', $node->port + 1 ],
 	[ 'a server that says nothing', 1, qr/did not answer within 2 s/, qr/connect_timeout/, '-d',
 		'connect_timeout=2 host=127.0.0.1 port=' . $silent->sockport ],

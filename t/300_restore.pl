@@ -12,9 +12,22 @@ use Pitr;
 
 my $version = newest_version();
 my $repo    = repo('main');
-my $node    = cluster('source', version => $version, repo => $repo, initdb => ['--wal-segsize=1'], conf => <<'CONF');
+# What a copy must not obey: postgresql.conf comes along in the backup.
+my $node    = cluster('source', version => $version, repo => $repo, initdb => ['--wal-segsize=1'], conf => <<"CONF");
 hot_standby = on
+recovery_end_command = 'touch $Pitr::TEST_DIRECTORY/recovery_end'
+archive_cleanup_command = 'touch $Pitr::TEST_DIRECTORY/archive_cleanup'
+recovery_min_apply_delay = '1h'
+recovery_target_time = '2001-01-01 00:00:00+00'
+primary_conninfo = 'host=/nowhere'
+primary_slot_name = 'nowhere'
 CONF
+# Its owner may not write everywhere in a data directory, and the modes are kept.
+my $locked = $node->data_dir . '/locked';
+mkdir $locked, 0700;
+write_file("$locked/server.key", 'secret');
+chmod 0400, "$locked/server.key";
+chmod 0500, $locked;
 my @spaces = map { directory("spaces/$_") } 'one', 'two =%f';
 my @quoted = map { s/'/''/gr } @spaces;
 $node->query("CREATE TABLESPACE one LOCATION '$quoted[0]'");
@@ -37,8 +50,13 @@ sub backup {
 	return (sort { $a->{start_lsn} cmp $b->{start_lsn} } @$backups)[-1];
 }
 
+my $etc = directory('etc');
+write_file("$etc/server.conf", "x = 1\n");
+symlink 'server.conf', "$etc/link";
+write_file("$etc/server.key", 'secret');
+chmod 0440, "$etc/server.key";
 step(0);
-my $first = backup('a first backup');
+my $first = backup('a first backup', "--include=$etc");
 step($_), $node->switch_wal for 1 .. 3;
 my $point_lsn = $node->query("SELECT pg_create_restore_point('the point')");
 $node->query("SELECT pg_create_restore_point('twice')");
@@ -48,9 +66,6 @@ my $time_4 = $node->query('SELECT clock_timestamp()');
 Time::HiRes::sleep(0.05);
 step(5);
 $node->archive_all;
-my $etc = directory('etc');
-write_file("$etc/server.conf", "x = 1\n");
-symlink 'server.conf', "$etc/link";
 my $second = backup('a second backup', "--include=$etc");
 my $time_second = $node->query('SELECT clock_timestamp()');
 Time::HiRes::sleep(0.05);
@@ -67,6 +82,7 @@ my @sources  = map { s/=/\\=/gr } @spaces; # as -T takes them
 my @mappings = map { my $place = $_; sub { ('-T', "$sources[$place]=$_[0]/" . ($spaces[$place] =~ s/.*\///r)) } } 0, 1;
 sub mapped { my ($name) = @_; return map { $_->("$Pitr::TEST_DIRECTORY/$name") } @mappings }
 sub plan_of { my ($title, @target) = @_; return run_json([ 'pitr-restore', @options, '--dry-run', '--json', @target ], $title) }
+sub mode_of { my ($path) = @_; return sprintf '%04o', (lstat $path)[2] & 07777 }
 sub steps { my ($copy) = @_; return $copy->query('SELECT string_agg(step::text, \' \' ORDER BY step) FROM t') }
 sub copy {
 	my ($target, %more) = @_;
@@ -105,6 +121,10 @@ my $full = directory('full');
 write_file("$full/precious", 'data');
 my $never = "$Pitr::TEST_DIRECTORY/never";
 my @into  = ('-D', $never, mapped('never-spaces'));
+my $linked  = directory('linked');
+my $link    = "$Pitr::TEST_DIRECTORY/link";
+symlink $linked, $link;
+symlink 'none', "$linked/nowhere";
 my @refused = (
 	[ 'before the first backup', [ "--target-time=$before_all", @into ],
 		qr/before the end of the first backup: the earliest that can be reached on timeline 1 is 20/ ],
@@ -130,6 +150,13 @@ my @refused = (
 	[ 'one tablespace in use', [ '-D', $never, ($mappings[0]->("$Pitr::TEST_DIRECTORY/x")) ], qr/in use: "\Q$spaces[1]\E"/ ],
 	[ 'a tablespace inside of the data directory', [ '-D', $never, '-T', "$spaces[0]=$never/in" ], qr/inside of the data directory/ ],
 	[ 'two tablespaces in one', [ '-D', $never, map { ('-T', "$_=$Pitr::TEST_DIRECTORY/same") } @sources ], qr/two tablespaces would share/ ],
+	[ 'one that a link leads into it', [ '-D', "$linked/data", '-T', "$sources[0]=$link/data/in" ], qr/inside of the data directory/ ],
+	[ 'a data directory that a link leads into a tablespace', [ '-D', "$link/up/data", '-T', "$sources[0]=$linked/up" ],
+		qr/data directory is inside of the tablespace directory/ ],
+	[ 'a link to nowhere', [ '-D', $never, '-T', "$sources[0]=$link/nowhere/x" ], qr/the link ".*nowhere" leads to what is not there/ ],
+	[ 'a directory above one that is not there', [ '-D', $never, '-T', "$sources[0]=$linked/none/../x" ], qr/above "\.\."/ ],
+	[ 'included files where files are', [ '--included-to', $full, @into ], qr/--included-to: the directory "\Q$full\E" is not empty/ ],
+	[ 'included files in the data directory', [ '--included-to', "$never/etc", @into ], qr/--included-to: .* would share files/ ],
 	[ 'a tablespace that is none', [ '-D', $never, '-T', "/nowhere=$never" ], qr/no tablespace in "\/nowhere"/ ],
 	[ 'a parent that is not there', [ '-D', "$never/data", mapped('never-spaces') ], qr/"\Q$never\E" does not exist/ ],
 	[ 'a file', [ '-D', "$full/precious", mapped('never-spaces') ], qr/is not a directory/ ],
@@ -141,6 +168,11 @@ for my $case (@refused) {
 	is(() = $stderr =~ /error:/g, 1, '… with one error');
 }
 ok(!-e $never && !-e "$Pitr::TEST_DIRECTORY/never-spaces", 'none of them wrote anything');
+my $sealed = directory('sealed');
+chmod 0500, $sealed;
+run_fails([ 'pitr-restore', @options, '--included-to', "$sealed/etc", @into ], 1,
+	qr/could not create the directory "\Q$sealed\E\/etc": Permission denied/, 'a directory that cannot be made is named');
+ok(!-e $never && !-e "$Pitr::TEST_DIRECTORY/never-spaces", '… and what was made before is taken back');
 is(read_file("$full/precious"), 'data', '… or changed anything');
 
 # --- what is restored ------------------------------------------------------------------------------------------------
@@ -151,8 +183,10 @@ is($copy->query('SELECT pg_is_in_recovery()'), 't', '… and the server pauses t
 is($copy->query('SELECT (SELECT count(*) FROM in_one), (SELECT count(*) FROM in_two)'), '1000|500', '… with its tablespaces');
 is($copy->query('SHOW archive_mode'), 'off', '… and does not archive');
 is($copy->query('SHOW work_mem'), '5MB', '… settings of ALTER SYSTEM are kept');
-is($copy->query('SHOW primary_conninfo') . $copy->query('SHOW recovery_target_name') . $copy->query('SHOW recovery_min_apply_delay'),
-	'0', '… but none of another recovery');
+is(join('', map { $copy->query("SHOW $_") } qw(primary_conninfo primary_slot_name recovery_target_name recovery_target_time
+	recovery_end_command archive_cleanup_command recovery_min_apply_delay)), '0', '… but none of another recovery, wherever they are set');
+is(mode_of($copy->data_dir . '/locked') . ' ' . mode_of($copy->data_dir . '/locked/server.key'), '0500 0400',
+	'… and what its owner cannot write is there with its mode');
 like($copy->restore_output, qr/^target: +time .*\+00\)$/m, 'the restore said what it understood');
 like($copy->restore_output, qr/pg_ctl -D .* start.*pg_wal_replay_resume\(\).*archive_mode = off/s, '… and what to do next');
 my $settings = read_file($copy->data_dir . '/postgresql.auto.conf');
@@ -174,7 +208,10 @@ is(steps($copy), '0 1 2 3 4 5 6 7', 'the latest has everything');
 is($copy->query('SELECT pg_is_in_recovery()'), 'f', '… and is promoted');
 is(read_file("$Pitr::TEST_DIRECTORY/included$etc/server.conf"), "x = 1\n", '… and what --include added, where it was asked for');
 is(readlink "$Pitr::TEST_DIRECTORY/included$etc/link", 'server.conf', '… links as links');
-like(read_file($copy->data_dir . '/postgresql.auto.conf'), qr/^recovery_target_lsn = /m, '… by way of a target that must be reached');
+is(mode_of("$Pitr::TEST_DIRECTORY/included$etc/server.key"), '0440', '… with their modes');
+ok(!-e "$Pitr::TEST_DIRECTORY/recovery_end" && !-e "$Pitr::TEST_DIRECTORY/archive_cleanup",
+	'… without the commands that the source was told for its recovery');
+like(read_file($copy->data_dir . '/postgresql.auto.conf'), qr/^recovery_target_lsn = '0/m, '… by way of a target that must be reached');
 $copy->stop;
 
 for my $case ([ 'a transaction', [ "--target-xid=$xid" ], '0 1 2 3 4' ],
@@ -191,8 +228,10 @@ for my $case ([ 'a transaction', [ "--target-xid=$xid" ], '0 1 2 3 4' ],
 
 $copy = copy(['--standby'], start => 0);
 ok(-e $copy->data_dir . '/standby.signal' && !-e $copy->data_dir . '/recovery.signal', 'a standby has its own signal file');
-unlike(read_file($copy->data_dir . '/postgresql.auto.conf'), qr/recovery_target_(?!timeline)/, '… and no target');
+unlike(read_file($copy->data_dir . '/postgresql.auto.conf'), qr/^recovery_target(?!_timeline)\w* = '[^']/m, '… and no target');
 $copy->start;
+is($copy->query('SHOW primary_conninfo') . ' ' . $copy->query('SHOW recovery_min_apply_delay'), 'host=/nowhere 0',
+	'… streams from whom postgresql.conf says, without a delay');
 step(8);
 $node->archive_all;
 ok(wait_until(sub { steps($copy) eq '0 1 2 3 4 5 6 7 8' }), '… and follows the archive');
@@ -212,6 +251,7 @@ sub contents_of {
 	for my $base (@directories) {
 		File::Find::find({ no_chdir => 1, wanted => sub {
 			my $name = substr $_, length $base;
+			$contents{"$name mode"} = mode_of($_);
 			$contents{$name} = -l $_ ? readlink : -d _ ? 'directory' : Digest::SHA->new(256)->addfile($_)->hexdigest;
 		} }, $base);
 	}
@@ -220,11 +260,12 @@ sub contents_of {
 
 my $target   = "$Pitr::TEST_DIRECTORY/interrupted";
 my @again    = ('pitr-restore', @options, '-D', "$target/data", '-T', "$sources[0]=$target/one", '-T', "$sources[1]=$target/two",
-	'--target-name=the point', '-j1');
+	'--included-to', "$target/etc", '--target-name=the point', '-j1');
+my @restored_to = map { "$target/$_" } qw(data one two etc);
 my $afresh   = sub { File::Path::remove_tree($target); mkdir $target, 0700 };
 $afresh->();
 run_ok([@again], 'a restore that is not interrupted');
-my $reference = contents_of("$target/data", "$target/one", "$target/two");
+my $reference = contents_of(@restored_to);
 run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'global/pg_control', '-i', 'tablespace_map', "$target/data" ],
 	'… holds what PostgreSQL says it should');
 my ($unstartable, $complete) = (0, 0);
@@ -236,17 +277,17 @@ kill_at_every_syscall('killed anywhere, a restore leaves what cannot be started,
 		my ($was_killed) = @_;
 		my $data = "$target/data";
 		return 'it is startable before it is complete'
-		  if -e "$data/global/pg_control" && !eq_hash(without_marker(contents_of($data, "$target/one", "$target/two")), $reference);
+		  if -e "$data/global/pg_control" && !eq_hash(without_marker(contents_of(@restored_to)), $reference);
 		my $is_complete = -e "$data/global/pg_control" && !-e "$data/pitr_restore_in_progress";
 		$is_complete ? $complete++ : $unstartable++;
 		return if $is_complete;
 		my ($status, undef, $stderr) = run_program([@again]);
 		return "resuming it ended with $status: $stderr" if $status != 0;
-		return eq_hash(contents_of($data, "$target/one", "$target/two"), $reference) ? undef : 'resumed, it differs';
+		return eq_hash(contents_of(@restored_to), $reference) ? undef : 'resumed, it differs';
 	});
 note("$unstartable interrupted, $complete complete");
 
-sub without_marker { my ($contents) = @_; delete $contents->{'/pitr_restore_in_progress'}; return $contents }
+sub without_marker { my ($contents) = @_; delete @$contents{'/pitr_restore_in_progress', '/pitr_restore_in_progress mode'}; return $contents }
 
 # The last steps, each found by its system call: pg_control gets its name, then the marker goes.
 my @traced = ("$Pitr::BIN/$again[0]", @again[ 1 .. $#again ]);
@@ -268,12 +309,17 @@ ok(!-e "$target/data/global/pg_control" && -e "$target/data/pitr_restore_in_prog
 run_fails([ grep({ !/^--target/ } @again), '--target-immediate' ], 2, qr/interrupted restore of the backup "\Q$first->{label}\E"/,
 	'… a restore of another backup is refused');
 run_ok([@again], '… and the same one completes it');
-is_deeply(contents_of("$target/data", "$target/one", "$target/two"), $reference, '… to the same directory');
+is_deeply(contents_of(@restored_to), $reference, '… to the same directory');
+$afresh->();
+my $sync_trace = "$Pitr::TEST_DIRECTORY/syncs";
+run_ok([ 'strace', '-f', '-y', '-qq', '-o', $sync_trace, '-e', 'trace=fsync,rename', @traced ], 'a restore, watched');
+like(read_file($sync_trace), qr{fsync\(\d+<\Q$target/etc$etc/server.conf\E>.*fsync\(\d+<\Q$target/etc\E>.*rename\(.*pg_control}s,
+	'included files are synced before it is complete');
 killed_at('unlink');
 ok(-e "$target/data/global/pg_control" && -e "$target/data/pitr_restore_in_progress", 'killed there, all is there but for the marker');
 run_fails([ @again, '--target-action=promote' ], 2, qr/complete restore to another target/, '… another target is refused');
 run_ok([@again], '… and the same command completes it');
-is_deeply(contents_of("$target/data", "$target/one", "$target/two"), $reference, '… to the same directory');
+is_deeply(contents_of(@restored_to), $reference, '… to the same directory');
 
 # --- a hole in the archive ----------------------------------------------------------------------------------------------
 
@@ -308,6 +354,22 @@ chmod 0755, "$bin/pitr-fetch";
 run_fails([ "$bin/alone", @options, @into ], 2, qr/restore_command for the server does not work: it ended with exit status 3/,
 	'a restore_command that does not work is found out first');
 ok(!-e $never, '… and leaves nothing behind');
+run_fails([ "$bin/alone", @options, '--included-to', "$never-included/deep", @into ], 2, qr/restore_command for the server does not work/,
+	'… with included files too');
+ok(!-e $never && !-e "$never-included" && !-e "$Pitr::TEST_DIRECTORY/never-spaces", '… nor the other directories');
+write_file("$bin/pitr-fetch", <<"END");
+#!/bin/sh
+[ "\$AWS_SECRET_ACCESS_KEY" = x ] && [ "\$PITR_LOG_LEVEL" = info ] || exit 3
+exec '$Pitr::BIN/pitr-fetch' "\$@"
+END
+run_fails([ "$bin/alone", @options, @into ], 2, qr/it ended with exit status 3/, 'without the variables it needs it fails');
+my (undef, $warned) = run_ok([ "$bin/alone", @options, '-D', "$Pitr::TEST_DIRECTORY/environment", mapped('environment-spaces') ],
+	'… with them in the environment of pitr-restore alone it does not',
+	env => { AWS_SECRET_ACCESS_KEY => 'x', PITR_LOG_LEVEL => 'info' });
+like($warned, qr/warning: .*works only with variables of this environment.*: (?=.*AWS_SECRET_ACCESS_KEY).*PITR_LOG_LEVEL.*\n.*hint: .*credentials/,
+	'… but the server will not have them, and which is said');
+run_ok([ 'pitr-restore', @options, '-D', "$Pitr::TEST_DIRECTORY/environment2", mapped('environment2-spaces'), '--log-level=warning' ],
+	'a server that needs none', env => { AWS_SECRET_ACCESS_KEY => 'x' });
 
 my $secret = repo('secret', key => 1);
 my $kept   = cluster('secret', version => $version, repo => $secret, initdb => ['--wal-segsize=1']);

@@ -46,6 +46,17 @@ void log_warning(const char *format, ...)
 	va_end(arguments);
 }
 
+void log_hint(const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_shows(LOG_LEVEL_WARNING))
+		return;
+	va_start(arguments, format);
+	log_line("hint: ", format, arguments);
+	va_end(arguments);
+}
+
 void log_info(const char *format, ...)
 {
 	va_list arguments;

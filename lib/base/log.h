@@ -12,6 +12,8 @@ void log_init(const char *program, enum log_level level);
 /* "pitr-archive: error: could not …", then "pitr-archive: hint: …" when there is one. */
 void log_error(const struct error *err);
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* "pitr-archive: hint: …", behind a warning. */
+void log_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool log_shows(enum log_level level);

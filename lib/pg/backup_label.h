@@ -4,9 +4,9 @@
 #include "base/buf.h"
 
 struct backup_label {
-	uint64_t start;                 /* START WAL LOCATION: replay begins here */
-	uint32_t timeline;              /* START TIMELINE */
-	uint64_t checkpoint;            /* CHECKPOINT LOCATION */
+	uint64_t start;	     /* START WAL LOCATION: replay begins here */
+	uint32_t timeline;   /* START TIMELINE */
+	uint64_t checkpoint; /* CHECKPOINT LOCATION */
 	char label[1024];
 	bool from_standby;
 };

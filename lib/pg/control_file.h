@@ -4,18 +4,18 @@
 #include "base/buf.h"
 
 #define CONTROL_FILE_SIZE_MAX (64 * KiB)
-#define CONTROL_FILE_NAME "global/pg_control"
+#define CONTROL_FILE_NAME     "global/pg_control"
 
 enum control_state { CONTROL_SHUTDOWNED = 1, CONTROL_SHUTDOWNED_IN_RECOVERY = 2, CONTROL_IN_PRODUCTION = 6 };
 
 struct control_file {
 	uint64_t system_identifier;
-	uint32_t version;               /* PG_CONTROL_VERSION */
+	uint32_t version; /* PG_CONTROL_VERSION */
 	uint32_t catalog_version;
 	uint32_t state;
 	uint64_t checkpoint;
-	uint32_t timeline;              /* of the checkpoint */
-	size_t crc_offset;              /* where the CRC lies: found, not assumed */
+	uint32_t timeline; /* of the checkpoint */
+	size_t crc_offset; /* where the CRC lies: found, not assumed */
 };
 
 bool control_file_parse(struct bytes content, struct control_file *control, struct error *err) MUST_CHECK;

@@ -5,4 +5,7 @@
 
 #define CRC32C_INIT 0xFFFFFFFFu
 uint32_t crc32c_add(uint32_t crc, struct bytes bytes);
-static inline uint32_t crc32c_final(uint32_t crc) { return crc ^ 0xFFFFFFFFu; }
+static inline uint32_t crc32c_final(uint32_t crc)
+{
+	return crc ^ 0xFFFFFFFFu;
+}

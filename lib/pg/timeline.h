@@ -11,8 +11,8 @@
 #define TIMELINES_MAX 1024
 
 struct timeline_switch {
-	uint32_t timeline;      /* parent … */
-	uint64_t end;           /* … and where it was left */
+	uint32_t timeline; /* parent … */
+	uint64_t end;	   /* … and where it was left */
 };
 
 /* The path to a timeline: its ancestors, oldest first, and itself last with end = UINT64_MAX. The ends never descend;

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-#define WAL_NAME_MAX 64
+#define WAL_NAME_MAX	     64
 #define WAL_SEGMENT_SIZE_MIN (1u << 20)
 #define WAL_SEGMENT_SIZE_MAX (1u << 30)
 
@@ -16,9 +16,9 @@ enum wal_kind { WAL_SEGMENT, WAL_PARTIAL, WAL_BACKUP, WAL_HISTORY };
 struct wal_name {
 	enum wal_kind kind;
 	uint32_t timeline;
-	uint32_t log;           /* high half of the segment's start, as in the middle eight digits; 0 for a history */
-	uint32_t segment;       /* last eight digits */
-	uint32_t offset;        /* of a .backup */
+	uint32_t log;	  /* high half of the segment's start, as in the middle eight digits; 0 for a history */
+	uint32_t segment; /* last eight digits */
+	uint32_t offset;  /* of a .backup */
 	char text[WAL_NAME_MAX + 1];
 };
 

@@ -35,13 +35,15 @@
 #define PART_ORIGIN	  253
 #define PART_TOPLEVEL_XID 252
 
-/* access/rmgrlist.h, catalog/pg_control.h, access/xact.h. */
+/* access/rmgrlist.h, catalog/pg_control.h, access/xact.h, commands/tablespace.h. */
 #define MANAGER_XLOG	     0
 #define MANAGER_TRANSACTION  1
+#define MANAGER_TABLESPACE   5
 #define INFO_MASK	     0xF0 /* the lower half belongs to xloginsert.c */
 #define INFO_SWITCH	     0x40
 #define INFO_RESTORE_POINT   0x70
 #define INFO_TRANSACTION     0x70
+#define INFO_CREATE	     0x00
 #define INFO_COMMIT	     0x00
 #define INFO_ABORT	     0x20
 #define INFO_COMMIT_PREPARED 0x30
@@ -180,8 +182,33 @@ static bool restore_point_read(struct wal_event *event, struct reader data)
 	return true;
 }
 
+/* xl_tblspc_create_rec of commands/tablespace.h: the path ends with a zero. That of a tablespace made in place, below
+ * pg_tblspc (allow_in_place_tablespaces, since 15), is empty: nothing outside of the data directory. */
+static bool tablespace_read(struct wal_event *event, struct reader data, bool is_cut)
+{
+	uint32_t oid = reader_u32(&data);
+	size_t room = data.rest.size;
+	struct bytes path = reader_bytes(&data, room < WAL_PATH_SIZE ? room : WAL_PATH_SIZE);
+	const uint8_t *end = data.bad || path.size == 0 ? NULL : memchr(path.data, 0, path.size);
+	size_t size = end != NULL ? (size_t) (end - path.data) : path.size;
+
+	if (data.bad || (end == NULL && (!is_cut || size >= WAL_PATH_SIZE)))
+		return false;
+	if (size > 0 ? path.data[0] != '/' : end != NULL)
+		return false;
+	event->kind = WAL_TABLESPACE;
+	event->tablespace = oid;
+	event->path_is_cut = end == NULL;
+	if (size > 0)
+		memcpy(event->path, path.data, size);
+	event->path[size] = '\0';
+	return true;
+}
+
 static bool is_interesting(uint8_t manager, uint8_t info)
 {
+	if (manager == MANAGER_TABLESPACE)
+		return (info & INFO_MASK) == INFO_CREATE;
 	if (manager == MANAGER_XLOG)
 		return (info & INFO_MASK) == INFO_RESTORE_POINT;
 	if (manager != MANAGER_TRANSACTION)
@@ -232,6 +259,9 @@ static void record_read(uint16_t magic, struct bytes record, uint32_t total, str
 	event->xid = xid;
 	event->time_us = 0;
 	event->name[0] = '\0';
+	event->tablespace = 0;
+	event->path_is_cut = false;
+	event->path[0] = '\0';
 	if (!is_interesting(manager, info))
 		return;
 	struct reader data =
@@ -240,6 +270,8 @@ static void record_read(uint16_t magic, struct bytes record, uint32_t total, str
 		return;
 	if (manager == MANAGER_TRANSACTION)
 		understood = transaction_read(event, data, info, magic, record.size < total);
+	else if (manager == MANAGER_TABLESPACE)
+		understood = tablespace_read(event, data, record.size < total);
 	else
 		understood = restore_point_read(event, data);
 	if (!understood) {

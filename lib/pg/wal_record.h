@@ -11,24 +11,32 @@
 #include "base/buf.h"
 #include "pg/wal_segment.h"
 
-#define WAL_RECORD_SIZE_MAX (1u << 30)
+#define WAL_RECORD_SIZE_MAX    (1u << 30)
 #define WAL_RECORD_HEADER_SIZE 24 /* SizeOfXLogRecord */
 /* Bytes kept of a record that crosses a segment boundary, on each side: enough for its header, the time of a commit or
- * an abort, and the name of a restore point; little, since every host of the cluster can read them. */
-#define WAL_JOIN_SIZE_MAX   128
+ * an abort, the name of a restore point, and to tell that a tablespace was created; little, since every host of the
+ * cluster can read them. */
+#define WAL_JOIN_SIZE_MAX 128
 
-enum wal_event_kind { WAL_COMMIT, WAL_ABORT, WAL_RESTORE_POINT, WAL_OTHER };
+#define WAL_PATH_SIZE 1024 /* MAXPGPATH: a tablespace's directory with its zero */
+
+enum wal_event_kind { WAL_COMMIT, WAL_ABORT, WAL_RESTORE_POINT, WAL_TABLESPACE, WAL_OTHER };
 
 struct wal_event {
 	enum wal_event_kind kind;
-	uint64_t lsn;                   /* start of the record */
-	uint64_t end;                   /* first byte behind it, aligned; of a segment switch: end of the segment */
-	uint64_t previous;              /* start of the record before it, as it says itself (xl_prev) */
-	/* The transaction that commits or aborts. Two-phase: the prepared one (0 when a joined record does not show it).
-	 * ROLLBACK TO SAVEPOINT writes an abort that names the subtransaction. Other records: their xl_xid. */
+	uint64_t lsn;	   /* start of the record */
+	uint64_t end;	   /* first byte behind it, aligned; of a segment switch: end of the segment */
+	uint64_t previous; /* start of the record before it, as it says itself (xl_prev) */
+	/* The transaction that commits or aborts. Two-phase: the prepared one (0 when a joined record does not show
+	 * it). ROLLBACK TO SAVEPOINT writes an abort that names the subtransaction. Other records: their xl_xid. */
 	uint32_t xid;
-	int64_t time_us;                /* commit, abort, restore point: since 1970, UTC */
-	char name[64];                  /* restore point */
+	int64_t time_us; /* commit, abort, restore point: since 1970, UTC */
+	char name[64];	 /* restore point */
+	/* A tablespace that was created outside of the data directory: its identifier, and the absolute path at which
+	 * replay makes it again. */
+	uint32_t tablespace;
+	bool path_is_cut; /* a joined record does not show all of the path */
+	char path[WAL_PATH_SIZE];
 };
 
 /* Sees every complete record with a good CRC, in order; false stops the walk with *err. */
@@ -48,10 +56,10 @@ bool wal_walk_ended(const struct wal_walk *walk, uint64_t *end_lsn);
 
 /* A record that lies on more than one page, or what a walk has seen of it. */
 struct wal_crossing {
-	uint64_t lsn;                   /* its start; 0 for the head of a walk: it began before */
-	uint64_t end;                   /* first byte behind it, aligned; 0: not reached */
-	uint32_t total;                 /* its length; of a head: of the part that had not been seen when the walk began */
-	uint32_t size;                  /* how much of that has been seen */
+	uint64_t lsn;	/* its start; 0 for the head of a walk: it began before */
+	uint64_t end;	/* first byte behind it, aligned; 0: not reached */
+	uint32_t total; /* its length; of a head: of the part that had not been seen when the walk began */
+	uint32_t size;	/* how much of that has been seen */
 	uint8_t first[WAL_JOIN_SIZE_MAX]; /* the first of what has been seen */
 };
 

@@ -6,22 +6,22 @@
 #include "base/buf.h"
 #include "pg/wal_name.h"
 
-#define WAL_PAGE_HEADER_SIZE      24    /* SizeOfXLogShortPHD */
-#define WAL_PAGE_HEADER_LONG_SIZE 40    /* SizeOfXLogLongPHD: the first page of a segment */
+#define WAL_PAGE_HEADER_SIZE	  24 /* SizeOfXLogShortPHD */
+#define WAL_PAGE_HEADER_LONG_SIZE 40 /* SizeOfXLogLongPHD: the first page of a segment */
 
 struct wal_segment {
-	uint16_t magic;                 /* XLOG_PAGE_MAGIC: which major version wrote it */
+	uint16_t magic; /* XLOG_PAGE_MAGIC: which major version wrote it */
 	uint64_t system_identifier;
 	uint32_t segment_size;
-	uint32_t page_size;             /* XLOG_BLCKSZ of the server's build, 8192 almost everywhere */
-	uint32_t timeline;              /* of the first page */
-	uint64_t start;                 /* LSN of the first byte */
+	uint32_t page_size; /* XLOG_BLCKSZ of the server's build, 8192 almost everywhere */
+	uint32_t timeline;  /* of the first page */
+	uint64_t start;	    /* LSN of the first byte */
 };
 
 /* CORRUPT when it is no WAL segment; size not read from the file but from the header. */
 bool wal_segment_parse(struct bytes content, struct wal_segment *segment, struct error *err) MUST_CHECK;
-/* As above, and content.size, timeline and address must be those of `name` (a .partial too is a whole segment). The first
- * page of a timeline's first segment may carry the parent's timeline: lower is accepted, higher is not. */
+/* As above, and content.size, timeline and address must be those of `name` (a .partial too is a whole segment). The
+ * first page of a timeline's first segment may carry the parent's timeline: lower is accepted, higher is not. */
 bool wal_segment_check(struct bytes content, const struct wal_name *name, struct wal_segment *segment,
 		       struct error *err) MUST_CHECK;
 /* The major version that writes pages of this magic; 0: unknown. */

@@ -31,6 +31,22 @@ static void restore_point_note(struct wal_summary *summary, const struct wal_eve
 	memcpy(summary->restore_points[at].name, event->name, sizeof(event->name));
 }
 
+void wal_tablespace_take(const struct wal_event *event, struct wal_tablespace *tablespace)
+{
+	tablespace->lsn = event->lsn;
+	tablespace->previous = event->previous;
+	tablespace->oid = event->tablespace;
+	memcpy(tablespace->path, event->path, strlen(event->path) + 1);
+}
+
+static void tablespace_note(struct wal_summary *summary, const struct wal_event *event)
+{
+	int at = summary->tablespace_count++;
+
+	if (at < WAL_TABLESPACES_MAX)
+		wal_tablespace_take(event, &summary->tablespaces[at]);
+}
+
 static bool event_note(void *context, const struct wal_event *event, struct error *err)
 {
 	struct wal_summary *summary = context;
@@ -55,6 +71,9 @@ static bool event_note(void *context, const struct wal_event *event, struct erro
 		break;
 	case WAL_RESTORE_POINT:
 		restore_point_note(summary, event);
+		break;
+	case WAL_TABLESPACE:
+		tablespace_note(summary, event);
 		break;
 	case WAL_OTHER:
 		break;
@@ -241,6 +260,44 @@ static bool put_name(json_t *point, const char *name, struct error *err)
 	return json_put(point, "name_hex", json_string(hex), err);
 }
 
+static bool has_control_characters(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x20)
+			return true;
+	return false;
+}
+
+/* Control characters would take six bytes each as JSON. */
+static bool put_path(json_t *tablespace, const char *path, struct error *err)
+{
+	char hex[2 * WAL_PATH_SIZE + 1];
+	json_t *text = has_control_characters(path) ? NULL : json_string(path);
+
+	if (text != NULL)
+		return json_put(tablespace, "path", text, err);
+	hex_format(bytes_of_text(path), hex);
+	return json_put(tablespace, "path_hex", json_string(hex), err);
+}
+
+static bool put_tablespaces(const struct wal_summary *summary, json_t *object, struct error *err)
+{
+	json_t *tablespaces = json_array();
+
+	TRY(put_integer(object, "tablespace_count", summary->tablespace_count, err));
+	TRY(json_put(object, "tablespaces", tablespaces, err));
+	for (int i = 0; i < summary->tablespace_count && i < WAL_TABLESPACES_MAX; i++) {
+		json_t *tablespace = json_object();
+
+		TRY(json_add(tablespaces, tablespace, err));
+		TRY(put_lsn(tablespace, "lsn", summary->tablespaces[i].lsn, err));
+		TRY(put_lsn(tablespace, "previous", summary->tablespaces[i].previous, err));
+		TRY(put_integer(tablespace, "oid", summary->tablespaces[i].oid, err));
+		TRY(put_path(tablespace, summary->tablespaces[i].path, err));
+	}
+	return true;
+}
+
 static bool put_restore_points(const struct wal_summary *summary, json_t *object, struct error *err)
 {
 	json_t *points = json_array();
@@ -281,7 +338,8 @@ bool wal_summary_encode(const struct wal_summary *summary, json_t *object, struc
 	TRY(put_integer(object, "last_commit_time_us", summary->last_commit_time_us, err));
 	TRY(put_integer(object, "last_commit_xid", summary->last_commit_xid, err));
 	TRY(put_crossings(summary, object, err));
-	return put_restore_points(summary, object, err);
+	TRY(put_restore_points(summary, object, err));
+	return put_tablespaces(summary, object, err);
 }
 
 static bool get_lsn(const json_t *object, const char *key, uint64_t *lsn, struct error *err)
@@ -393,6 +451,43 @@ static bool get_restore_points(const json_t *object, struct wal_summary *summary
 	return true;
 }
 
+static bool get_path(const json_t *tablespace, char path[WAL_PATH_SIZE], struct error *err)
+{
+	bool is_hex = json_object_get(tablespace, "path_hex") != NULL;
+	const char *text;
+
+	TRY(json_get_text(tablespace, is_hex ? "path_hex" : "path", &text, err));
+	size_t size = is_hex ? strlen(text) / 2 : strlen(text);
+	bool is_read = size < WAL_PATH_SIZE && (!is_hex || hex_parse(text, (uint8_t *) path, size));
+	if (is_read && !is_hex)
+		memcpy(path, text, size);
+	if (!is_read || path[0] != '/' || memchr(path, 0, size) != NULL)
+		return fail(err, ERROR_CORRUPT, "the path of a tablespace is none");
+	path[size] = '\0';
+	return true;
+}
+
+static bool get_tablespaces(const json_t *object, struct wal_summary *summary, struct error *err)
+{
+	json_t *tablespaces;
+	int64_t count;
+
+	TRY(json_get_integer(object, "tablespace_count", 0, INT32_MAX, &count, err));
+	TRY(json_get_array(object, "tablespaces", &tablespaces, err));
+	summary->tablespace_count = (int) count;
+	if (json_array_size(tablespaces) != (size_t) (count < WAL_TABLESPACES_MAX ? count : WAL_TABLESPACES_MAX))
+		return fail(err, ERROR_CORRUPT, "\"tablespaces\" are not as many as they should be");
+	for (size_t i = 0; i < json_array_size(tablespaces); i++) {
+		const json_t *tablespace = json_array_get(tablespaces, i);
+
+		TRY(get_lsn(tablespace, "lsn", &summary->tablespaces[i].lsn, err));
+		TRY(get_lsn(tablespace, "previous", &summary->tablespaces[i].previous, err));
+		TRY(get_u32(tablespace, "oid", &summary->tablespaces[i].oid, err));
+		TRY(get_path(tablespace, summary->tablespaces[i].path, err));
+	}
+	return true;
+}
+
 static bool get_segment(const json_t *object, struct wal_summary *summary, struct error *err)
 {
 	uint32_t magic;
@@ -430,7 +525,8 @@ static bool summary_get(const json_t *object, struct wal_summary *summary, struc
 		TRY(get_head(object, summary, err));
 	if (json_object_get(object, "tail") != NULL)
 		TRY(get_tail(object, summary, err));
-	return get_restore_points(object, summary, err);
+	TRY(get_restore_points(object, summary, err));
+	return get_tablespaces(object, summary, err);
 }
 
 bool wal_summary_decode(const json_t *object, struct wal_summary *summary, struct error *err)

@@ -6,7 +6,7 @@
 #include "base/workers.h"
 #include "repo/wal_store.h"
 
-/* Summaries are read this many at once: few at first, since a time is often found soon. About 2 MB at most. */
+/* Summaries are read this many at once: few at first, since a time is often found soon. About 4 MB at most. */
 #define BATCH_MIN 16
 #define BATCH_MAX 256
 
@@ -52,6 +52,49 @@ static void point_add(struct survey_walk *walk, uint64_t lsn, int64_t time_us, c
 	survey->point_count++;
 }
 
+static void unread_note(struct wal_tablespaces *tablespaces, uint64_t first, uint64_t last)
+{
+	if (!tablespaces->has_unread || first < tablespaces->unread_first)
+		tablespaces->unread_first = first;
+	if (!tablespaces->has_unread || last > tablespaces->unread_last)
+		tablespaces->unread_last = last;
+	tablespaces->has_unread = true;
+}
+
+static bool tablespace_equal(const struct wal_tablespace *a, const struct wal_tablespace *b)
+{
+	return a->oid == b->oid && strcmp(a->path, b->path) == 0;
+}
+
+/* Of a tablespace that is created again and again the first time is kept. */
+static void tablespace_add(struct survey_walk *walk, const struct wal_tablespace *tablespace)
+{
+	struct wal_tablespaces *found = &walk->survey->tablespaces;
+	uint64_t segment = wal_segment_of(tablespace->lsn, walk->range->segment_size);
+
+	if (tablespace->lsn < walk->survey->from)
+		return;
+	for (int i = 0; i < found->count; i++)
+		if (tablespace_equal(&found->items[i], tablespace))
+			return;
+	if (found->count < WAL_SURVEY_TABLESPACES_MAX)
+		found->items[found->count++] = *tablespace;
+	else /* it may go on in the segment that is looked at */
+		unread_note(found, segment, walk->survey->reached);
+}
+
+static void tablespace_see(struct survey_walk *walk, const struct wal_event *event)
+{
+	uint64_t segment = wal_segment_of(event->lsn, walk->range->segment_size);
+	struct wal_tablespace tablespace;
+
+	wal_tablespace_take(event, &tablespace);
+	if (!event->path_is_cut)
+		tablespace_add(walk, &tablespace);
+	else if (event->lsn >= walk->survey->from)
+		unread_note(&walk->survey->tablespaces, segment, walk->survey->reached);
+}
+
 static void time_count(struct wal_survey *survey, int64_t time_us)
 {
 	if (survey->time_min_us == 0 || time_us < survey->time_min_us)
@@ -67,6 +110,8 @@ static void event_count(struct survey_walk *walk, const struct wal_event *event)
 
 	if (event->kind == WAL_RESTORE_POINT)
 		point_add(walk, event->lsn, event->time_us, event->name);
+	if (event->kind == WAL_TABLESPACE)
+		tablespace_see(walk, event);
 	if (event->kind != WAL_COMMIT && event->kind != WAL_ABORT)
 		return;
 	if (event->lsn >= survey->from && time_stops(survey, event->time_us)) {
@@ -133,6 +178,10 @@ static void summary_count(struct survey_walk *walk, const struct wal_summary *su
 			  summary->restore_points[i].name);
 	if (summary->restore_point_count > WAL_RESTORE_POINTS_MAX)
 		survey->points_complete = false;
+	for (int i = 0; i < summary->tablespace_count && i < WAL_TABLESPACES_MAX; i++)
+		tablespace_add(walk, &summary->tablespaces[i]);
+	if (summary->tablespace_count > WAL_TABLESPACES_MAX)
+		unread_note(&survey->tablespaces, survey->reached, survey->reached);
 	if (!is_counted)
 		return;
 	survey->commits += summary->commits;

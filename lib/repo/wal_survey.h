@@ -22,7 +22,17 @@ struct wal_restore_point {
 	char name[64];
 };
 
-#define WAL_SURVEY_POINTS_MAX 16
+#define WAL_SURVEY_POINTS_MAX	   16
+#define WAL_SURVEY_TABLESPACES_MAX 16
+
+/* Tablespaces that replay would create. */
+struct wal_tablespaces {
+	int count;
+	struct wal_tablespace items[WAL_SURVEY_TABLESPACES_MAX]; /* different ones; the first record of each */
+	/* What the summaries do not tell: the records of these segments have to be read too. */
+	bool has_unread;
+	uint64_t unread_first, unread_last;
+};
 
 /* A question to the summaries of a stretch of WAL, and the answer. Zero what is not asked. */
 struct wal_survey {
@@ -52,6 +62,8 @@ struct wal_survey {
 	int point_count;		  /* all that were found; the first WAL_SURVEY_POINTS_MAX are kept */
 	struct wal_restore_point points[WAL_SURVEY_POINTS_MAX];
 	bool points_complete; /* false: a segment has more restore points than its summary keeps */
+	/* Created from `from` on, before the stop; of `until` it does not care. */
+	struct wal_tablespaces tablespaces;
 };
 
 /* Nothing can be replayed beyond the segment that was reached, although there are more. */

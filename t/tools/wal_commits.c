@@ -22,8 +22,10 @@ struct printer {
 
 static bool event_print(void *context, const struct wal_event *event, struct error *err)
 {
-	static const char *const kinds[] = {
-		[WAL_COMMIT] = "commit", [WAL_ABORT] = "abort", [WAL_RESTORE_POINT] = "restore_point"};
+	static const char *const kinds[] = {[WAL_COMMIT] = "commit",
+					    [WAL_ABORT] = "abort",
+					    [WAL_RESTORE_POINT] = "restore_point",
+					    [WAL_TABLESPACE] = "tablespace"};
 	struct printer *printer = context;
 	char lsn[LSN_TEXT_SIZE];
 
@@ -32,8 +34,12 @@ static bool event_print(void *context, const struct wal_event *event, struct err
 	if (event->kind == WAL_OTHER || printer->is_silent)
 		return true;
 	lsn_format(event->lsn, lsn);
-	printf("%s\t%s\t%" PRIu32 "\t%" PRId64 "\t%s\n", kinds[event->kind], lsn, event->xid, event->time_us,
-	       event->name);
+	if (event->kind == WAL_TABLESPACE)
+		printf("%s%s\t%s\t%" PRIu32 "\t0\t%s\n", kinds[event->kind], event->path_is_cut ? "_cut" : "", lsn,
+		       event->tablespace, event->path);
+	else
+		printf("%s\t%s\t%" PRIu32 "\t%" PRId64 "\t%s\n", kinds[event->kind], lsn, event->xid, event->time_us,
+		       event->name);
 	return true;
 }
 

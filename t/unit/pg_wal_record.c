@@ -239,14 +239,16 @@ static void nonsense_test(void)
 		for (size_t j = 0; j < total; j++)
 			record[j] = (uint8_t) (random() % 2 ? random() % 4 : random());
 		record[16] = infos[(size_t) random() % sizeof(infos)];
-		record[17] = record[16] == 0x70 ? 0 : 1;
+		record[17] = record[16] == 0x70 ? 0 : record[16] == 0 && i % 2 ? 5 : 1;
 		record[24] = (uint8_t) (252 + random() % 4);
 		record_seal(record, total);
 		uint8_t *exact = malloc(size > 0 ? size : 1);
 		memcpy(exact, record, size);
 		bool passed =
 			wal_record_decode(i % 2 ? MAGIC_15 : MAGIC_18, bytes_of(exact, size), total, &event, &err);
-		wrong += passed != (size >= 24) || (passed && memchr(event.name, 0, 64) == NULL);
+		wrong +=
+			passed != (size >= 24) ||
+			(passed && (memchr(event.name, 0, 64) == NULL || memchr(event.path, 0, WAL_PATH_SIZE) == NULL));
 		free(exact);
 	}
 	is_number(wrong, 0, "20000 records of nonsense are read without harm");
@@ -275,6 +277,60 @@ static void cut_test(void)
 	   "a whole one is held against its CRC: %s", err.text);
 }
 
+/* CREATE TABLESPACE: `length` characters of a path that begins with `first`, with its zero or not, cut to `shown`. */
+struct created {
+	const char *what;
+	char first;
+	uint32_t length;
+	bool ends;
+	uint32_t shown; /* bytes of the record behind its header; 0: all */
+	bool is_seen, is_cut;
+	uint32_t length_seen;
+};
+
+static void tablespace_test(void)
+{
+	static const struct created rows[] = {
+		{"a path", '/', 20, true, 0, true, false, 20},
+		{"the longest path", '/', 1023, true, 0, true, false, 1023},
+		{"a longer one", '/', 1024, true, 0, false, false, 0},
+		{"a relative one", 'x', 20, true, 0, false, false, 0},
+		{"one in place", '/', 0, true, 0, false, false, 0},
+		{"one without an end", '/', 20, false, 0, false, false, 0},
+		{"one cut amid its path", '/', 300, true, 80, true, true, 71},
+		{"one cut before its path", '/', 300, true, 9, true, true, 0},
+		{"one cut before its identifier's end", '/', 300, true, 8, false, false, 0},
+		{"one cut before its zero", '/', 20, true, 29, true, true, 20},
+	};
+	uint8_t record[24 + 9 + 1100];
+	struct wal_event event;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t total = 24 + 9 + rows[i].length + (rows[i].ends ? 1 : 0);
+		uint32_t size = rows[i].shown > 0 ? 24 + rows[i].shown : total;
+
+		memset(record, 0, sizeof(record));
+		record[17] = 5;
+		record[24] = 254;
+		store_u32(record + 25, 4 + rows[i].length + 1);
+		store_u32(record + 29, 16400);
+		memset(record + 33, 'a', rows[i].length);
+		if (rows[i].length > 0)
+			record[33] = (uint8_t) rows[i].first;
+		record_seal(record, total);
+		bool passed = wal_record_decode(MAGIC_15, bytes_of(record, size), total, &event, &err);
+		ok(passed && (event.kind == WAL_TABLESPACE) == rows[i].is_seen && event.path_is_cut == rows[i].is_cut &&
+			   strlen(event.path) == rows[i].length_seen &&
+			   event.tablespace == (rows[i].is_seen ? 16400 : 0),
+		   "a tablespace is created: %s", rows[i].what);
+	}
+	record[16] = 0x10;
+	record_seal(record, 24 + 30);
+	ok(wal_record_decode(MAGIC_15, bytes_of(record, 24 + 30), 24 + 30, &event, &err) && event.kind == WAL_OTHER,
+	   "a tablespace that is dropped is none");
+}
+
 int main(void)
 {
 	static const uint16_t magics[] = {MAGIC_13, 0xD10D, MAGIC_15, 0xD113, 0xD116, MAGIC_18};
@@ -292,5 +348,6 @@ int main(void)
 	mutations_test();
 	nonsense_test();
 	cut_test();
+	tablespace_test();
 	return done_testing();
 }

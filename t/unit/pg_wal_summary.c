@@ -6,7 +6,7 @@
 /* Each segment alone, joined with the next: together they say what the walk of all of them says. */
 struct sum {
 	uint32_t commits, aborts;
-	int restore_points, joined, wrong;
+	int restore_points, tablespaces, joined, wrong;
 	uint64_t last_record;
 };
 
@@ -28,6 +28,7 @@ static void event_count(struct sum *sum, const struct wal_event *event)
 	sum->commits += event->kind == WAL_COMMIT;
 	sum->aborts += event->kind == WAL_ABORT;
 	sum->restore_points += event->kind == WAL_RESTORE_POINT;
+	sum->tablespaces += event->kind == WAL_TABLESPACE;
 }
 
 static const struct wal_event *event_at(const struct writer *writer, uint64_t lsn)
@@ -48,6 +49,15 @@ static uint64_t last_before(const struct writer *writer, uint64_t lsn)
 	return last;
 }
 
+/* What of a path lies behind what is kept. */
+static void path_complete(struct wal_event *event, const struct wal_event *written)
+{
+	if (!event->path_is_cut || strncmp(event->path, written->path, strlen(event->path)) != 0)
+		return;
+	event->path_is_cut = false;
+	strcpy(event->path, written->path);
+}
+
 static void summaries_add(const struct writer *writer, unsigned count, struct sum *sum)
 {
 	struct wal_summary *summaries = calloc(count, sizeof(*summaries));
@@ -65,6 +75,7 @@ static void summaries_add(const struct writer *writer, unsigned count, struct su
 		sum->commits += summaries[i].commits;
 		sum->aborts += summaries[i].aborts;
 		sum->restore_points += summaries[i].restore_point_count;
+		sum->tablespaces += summaries[i].tablespace_count;
 		for (unsigned j = 0; j < i; j++)
 			if (wal_summary_join(&summaries[j], &summaries[i], &event)) {
 				const struct wal_event *written = event_at(writer, event.lsn);
@@ -74,6 +85,8 @@ static void summaries_add(const struct writer *writer, unsigned count, struct su
 				/* Of a prepared transaction: it may lie behind what is kept. */
 				if (event.xid == 0 && written != NULL)
 					event.xid = written->xid;
+				if (written != NULL)
+					path_complete(&event, written);
 				sum->wrong += written == NULL || !event_equal(written, &event);
 			}
 		sum->last_record = wal_summary_last_record(chain, (int) i + 1);
@@ -91,10 +104,21 @@ static void summaries_check(const struct writer *writer, const char *what)
 		event_count(&written, &writer->events[i]);
 	summaries_add(writer, segments_begun(writer), &sum);
 	ok(sum.wrong == 0 && sum.commits == written.commits && sum.aborts == written.aborts &&
-		   sum.restore_points == written.restore_points,
-	   "%s: summaries and %d joins count %u of %u commits, %u of %u aborts, %d of %d restore points; %d wrong",
+		   sum.restore_points == written.restore_points && sum.tablespaces == written.tablespaces,
+	   "%s: summaries and %d joins count %u of %u commits, %u of %u aborts, %d of %d restore points, "
+	   "%d of %d tablespaces; %d wrong",
 	   what, sum.joined, sum.commits, written.commits, sum.aborts, written.aborts, sum.restore_points,
-	   written.restore_points, sum.wrong);
+	   written.restore_points, sum.tablespaces, written.tablespaces, sum.wrong);
+}
+
+static const char *long_path(size_t length)
+{
+	static char path[WAL_PATH_SIZE];
+
+	memset(path, 'x', length);
+	path[0] = '/';
+	path[length] = '\0';
+	return path;
 }
 
 static void join_test(void)
@@ -112,6 +136,8 @@ static void join_test(void)
 		fill_to(writer, BASE + 3 * SEGMENT - left);
 		append_transaction(writer, false, &large);
 		fill_to(writer, BASE + 4 * SEGMENT - left);
+		append_tablespace(writer, 16400, left % 3 ? "/short" : long_path(700));
+		fill_to(writer, BASE + 5 * SEGMENT - left);
 		append_switch(writer);
 		fill(writer, writer->position + SEGMENT / 3);
 		snprintf(what, sizeof(what), "records that begin %u bytes before the segment's end", left);
@@ -211,6 +237,44 @@ static void summary_test(void)
 	writer_close(writer);
 }
 
+/* More than are kept, and what paths can hold; the worst of all must fit into an object's meta section. */
+static void tablespaces_test(void)
+{
+	static const char *const paths[] = {"/a \"quoted\" one", "/caf\xE9", "/with\nlines", "/\xC3\xA9", "/\\"};
+	struct writer *writer = writer_open(MAGIC_15);
+	struct wal_segment segment = segment_of(writer, 0);
+	struct wal_summary *summary = malloc(sizeof(*summary));
+	json_t *object JSON_CLEANUP = json_object();
+	struct error err;
+	BUF(text, 64 * KiB);
+	char path[WAL_PATH_SIZE];
+
+	for (uint32_t i = 0; i < 5; i++)
+		append_tablespace(writer, i, paths[i]);
+	ok(wal_summary_make(content_of(writer, 0), &segment, summary, &err) && summary->tablespace_count == 5 &&
+		   json_pass(summary) && strcmp(summary->tablespaces[1].path, paths[1]) == 0 &&
+		   summary->tablespaces[1].previous == summary->tablespaces[0].lsn && summary->tablespaces[4].oid == 4,
+	   "tablespaces with any path pass through JSON");
+	writer_close(writer);
+	writer = writer_open(MAGIC_15);
+	memset(path, 1, sizeof(path) - 1);
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	for (int i = 0; i < 20; i++)
+		append_tablespace(writer, 1, path);
+	memset(path, 1, 63);
+	path[63] = '\0';
+	for (int i = 0; i < 70; i++)
+		append_restore_point(writer, path);
+	segment = segment_of(writer, 0);
+	bool is_encoded = wal_summary_make(content_of(writer, 0), &segment, summary, &err) && json_pass(summary) &&
+			  wal_summary_encode(summary, object, &err) && json_encode(object, &text, &err);
+	ok(is_encoded && summary->tablespace_count == 20 && text.size < 60 * KiB,
+	   "more than are kept are counted; the largest summary has %d bytes", (int) text.size);
+	free(summary);
+	writer_close(writer);
+}
+
 static void decode_test(void)
 {
 	static const char *const texts[] = {
@@ -250,7 +314,7 @@ static void decode_test(void)
 		if (strcmp(key, "head") != 0 && strcmp(key, "tail") != 0)
 			accepted += wal_summary_decode(damaged, summary, &err);
 	}
-	ok(accepted == 0 && fields == 21, "none of its %d fields may be missing or of another type", fields);
+	ok(accepted == 0 && fields == 23, "none of its %d fields may be missing or of another type", fields);
 	free(summary);
 	writer_close(writer);
 }
@@ -331,6 +395,7 @@ int main(void)
 	overwrite_test();
 	unknown_test();
 	summary_test();
+	tablespaces_test();
 	decode_test();
 	mutations_test();
 	return done_testing();

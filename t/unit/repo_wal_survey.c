@@ -79,6 +79,34 @@ static bool same(const struct wal_survey *got, const struct wal_survey *wanted, 
 	       got->aborts == wanted->aborts && (has_stop || got->last_record == wanted->last_record);
 }
 
+/* Each that counts is either found or lies where the records have to be read; none is found that was not written. */
+static bool tablespaces_agree(const struct writer *writer, const struct wal_survey *survey, uint64_t end)
+{
+	const struct wal_tablespaces *found = &survey->tablespaces;
+	int right = 0;
+
+	if (survey->stop.lsn != 0 && survey->stop.lsn < end)
+		end = survey->stop.lsn;
+	for (int i = 0; i < writer->count && writer->events[i].end <= end; i++) {
+		const struct wal_event *event = &writer->events[i];
+		bool is_found = false;
+
+		if (event->kind != WAL_TABLESPACE || event->lsn < survey->from)
+			continue;
+		for (int k = 0; k < found->count; k++) {
+			const struct wal_tablespace *item = &found->items[k];
+
+			is_found = is_found || (item->oid == event->tablespace && item->lsn <= event->lsn &&
+						strcmp(item->path, event->path) == 0);
+			right += item->lsn == event->lsn && item->previous == event->previous;
+		}
+		if (!is_found && (!found->has_unread || event->lsn / SEGMENT < found->unread_first ||
+				  (event->end - 1) / SEGMENT > found->unread_last))
+			return false;
+	}
+	return right == found->count || survey->stop.lsn != 0;
+}
+
 static bool agrees(struct repo *repo, const struct wal_range *range, const struct writer *writer,
 		   struct wal_survey survey)
 {
@@ -90,7 +118,8 @@ static bool agrees(struct repo *repo, const struct wal_range *range, const struc
 		printf("# %s\n", err.text);
 		return false;
 	}
-	return same(&survey, &wanted, wanted.stop.lsn != 0) && survey.understood;
+	return same(&survey, &wanted, wanted.stop.lsn != 0) && survey.understood &&
+	       tablespaces_agree(writer, &survey, end);
 }
 
 /* Full segments with everything in them; a commit crosses every boundary, the time of which is sought too. */
@@ -183,6 +212,53 @@ static void test_last_crossing(void)
 	   "its last record is that one");
 	ok(agrees(&repo, &range, writer, (struct wal_survey){.first = FIRST, .last = FIRST, .from = BASE, .jobs = 1}),
 	   "without the second segment it is the one before");
+	repo_release(&repo);
+	writer_close(writer);
+}
+
+/* One that crosses, of which the path is kept, or is not; one before the beginning, and more than are kept. */
+static void test_tablespaces(size_t length)
+{
+	struct writer *writer = writer_open(MAGIC_18);
+	struct repo repo = repo_made();
+	struct timeline_history history;
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	struct wal_survey survey = {.first = FIRST, .last = FIRST + 2, .jobs = 1};
+	struct wal_tablespaces *found = &survey.tablespaces;
+	char path[WAL_PATH_SIZE] = "/";
+	struct error err = {0};
+
+	memset(path + 1, 'x', length - 1);
+	timeline_history_root(1, &history);
+	append_tablespace(writer, 1, "/before");
+	append_other(writer, 10);
+	survey.from = writer->previous;
+	for (uint32_t i = 0; i < 3; i++)
+		append_tablespace(writer, 2, "/again");
+	while (writer->position + 2 * PAGE < BASE + SEGMENT)
+		append_other(writer, 5000);
+	fill_to(writer, BASE + SEGMENT - 48);
+	append_tablespace(writer, 3, path);
+	uint64_t crossing = writer->previous;
+	append_other(writer, SEGMENT);
+	append_simple_commit(writer);
+	for (uint64_t i = 0; i < 3; i++)
+		if (!put(&repo, writer, 1, FIRST + i))
+			abort();
+	bool done = wal_range_list(&repo, &history, SEGMENT, BASE, &range, &err) &&
+		    wal_survey_run(&repo, &range, &survey, &err);
+	bool has_crossing = false;
+	for (int i = 0; i < found->count; i++)
+		has_crossing =
+			has_crossing || (found->items[i].lsn == crossing && strcmp(found->items[i].path, path) == 0);
+	ok(done && tablespaces_agree(writer, &survey, BASE + 3 * SEGMENT) && found->items[0].oid == 2,
+	   "tablespaces that are created are found, those before the beginning are not");
+	if (length < 60)
+		ok(has_crossing, "… also one that crosses segments");
+	else
+		ok(!has_crossing && found->has_unread && found->unread_first == FIRST &&
+			   found->unread_last == FIRST + 1,
+		   "… and of one that crosses with a long path it is said which segments have to be read");
 	repo_release(&repo);
 	writer_close(writer);
 }
@@ -303,6 +379,8 @@ int main(void)
 	test_archive(MAGIC_18, 4);
 	test_holes();
 	test_last_crossing();
+	test_tablespaces(30);
+	test_tablespaces(900);
 	test_damage();
 	test_unknown();
 	return done_testing();

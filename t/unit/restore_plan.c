@@ -11,8 +11,10 @@
 #include "../../restore/plan.c"
 #include "../../restore/reach.c"
 #include "../../restore/recovery_conf.c"
+#include "../../restore/tablespace_created.c"
 #include "../../restore/tablespace_map.c"
 #include "../../restore/target.c"
+#include "../../restore/trial.c"
 
 #define NOW_US INT64_C(1700000000000000)
 
@@ -196,7 +198,8 @@ static void test_settings(void)
 	plan = plan_of(STOP_NEVER);
 	plan.target.kind = TARGET_STANDBY;
 	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = '2'\n") &&
-		   !conf_has(&plan, "x", "recovery_target_action") && !conf_has(&plan, "x", "recovery_target_lsn"),
+		   !conf_has(&plan, "x", "recovery_target_action") &&
+		   conf_has(&plan, "x", "\nrecovery_target_lsn = ''\n") && !conf_has(&plan, "x", "primary_conninfo"),
 	   "a standby has no target");
 	plan.target.timeline = TIMELINE_LATEST;
 	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = 'latest'\n"),
@@ -262,6 +265,90 @@ static void test_map(void)
 	   "a map that does not agree with the backup is refused");
 }
 
+/* Which record is replayed, by where replay stops; the backup begins at 100, the record at 200, the one before at 180.
+ */
+static void test_tablespace_replayed(void)
+{
+	static const struct {
+		enum stop_kind stop;
+		bool exclusive;
+		uint64_t lsn;
+		bool is_replayed;
+	} rows[] = {
+		{STOP_LSN, false, 200, true},  {STOP_LSN, false, 199, true},	    {STOP_LSN, false, 181, true},
+		{STOP_LSN, false, 180, false}, {STOP_LSN, true, 200, false},	    {STOP_LSN, true, 201, true},
+		{STOP_LSN, false, 300, true},  {STOP_TIME, false, 200, false},	    {STOP_TIME, false, 210, true},
+		{STOP_XID, false, 190, false}, {STOP_IMMEDIATE, false, 190, false}, {STOP_NEVER, false, 150, true},
+	};
+	struct backup backup = {.start_lsn = 100};
+	struct wal_tablespace created = {.lsn = 200, .previous = 180};
+	struct reach reach = {.backup = &backup};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		reach.stop = rows[i].stop;
+		reach.exclusive = rows[i].exclusive;
+		reach.lsn = rows[i].lsn;
+		ok(is_replayed(&reach, &created) == rows[i].is_replayed,
+		   "stop %d%s at %d: CREATE TABLESPACE at 200 is %s", (int) rows[i].stop,
+		   rows[i].exclusive ? " before" : "", (int) rows[i].lsn,
+		   rows[i].is_replayed ? "replayed" : "not replayed");
+	}
+	created.lsn = 99;
+	ok(!is_replayed(&reach, &created), "one before the backup is not");
+}
+
+/* The directory of a tablespace that is created: what is there, and what -T and the backup have to do with it. */
+static void test_tablespace_places(void)
+{
+	char base[] = "/tmp/restore_plan.XXXXXX", missing[64], used[64], mapping[3][160];
+	struct backup backup = {.start_lsn = 100, .stop_lsn = 150, .segment_size = 1 << 20};
+	struct timeline_history path = {1, {{1, UINT64_MAX}}};
+	struct tablespace own = {.oid = 7};
+	struct reach reach = {.backup = &backup, .path = &path, .stop = STOP_NEVER, .understood = true};
+	struct wal_tablespaces *created = &reach.tablespaces;
+	struct options options = {.jobs = 1};
+	struct error err;
+
+	if (mkdtemp(base) == NULL)
+		abort();
+	(void) snprintf(missing, sizeof(missing), "%s/=missing", base);
+	(void) snprintf(used, sizeof(used), "%s/used", base);
+	created->count = 1;
+	created->items[0] = (struct wal_tablespace){.lsn = 200, .previous = 180, .oid = 7};
+	strcpy(created->items[0].path, base);
+	ok(tablespaces_created_check(NULL, &reach, &options, &err), "an empty directory may become a tablespace");
+	if (mkdir(used, 0700) != 0)
+		abort();
+	ok(!tablespaces_created_check(NULL, &reach, &options, &err) && err.kind == ERROR_USAGE &&
+		   strstr(err.text, "in use") != NULL &&
+		   strstr(err.hint, "--target-lsn=0/C8 --target-exclusive") != NULL,
+	   "one with something in it may not: %s (%s)", err.text, err.hint);
+	backup.stop_lsn = 201;
+	ok(!tablespaces_created_check(NULL, &reach, &options, &err) &&
+		   strstr(err.hint, "base backup taken since") != NULL && strstr(err.hint, "--target-lsn") == NULL,
+	   "created while the backup was taken, no target of it is before: %s", err.hint);
+	strcpy(created->items[0].path, missing);
+	ok(!tablespaces_created_check(NULL, &reach, &options, &err) && strstr(err.text, "does not exist") != NULL &&
+		   strstr(err.hint, "Create it") != NULL,
+	   "nor where there is none: %s", err.hint);
+	strcpy(own.path, missing);
+	backup.tablespaces = &own;
+	backup.tablespace_count = 1;
+	ok(tablespaces_created_check(NULL, &reach, &options, &err),
+	   "a tablespace of the backup is restored to its place");
+	(void) snprintf(mapping[0], sizeof(mapping[0]), "%s/\\=missing=/else", base);
+	options.tablespace_mapping.items[options.tablespace_mapping.count++] = mapping[0];
+	ok(!tablespaces_created_check(NULL, &reach, &options, &err),
+	   "unless -T moves it: replay brings the old place back");
+	(void) snprintf(mapping[1], sizeof(mapping[1]), "/old=%s/", used);
+	strcpy(created->items[0].path, used);
+	ok(tablespaces_created_check(NULL, &reach, &options, &err), "another empty directory is free");
+	options.tablespace_mapping.items[options.tablespace_mapping.count++] = mapping[1];
+	ok(!tablespaces_created_check(NULL, &reach, &options, &err) && strstr(err.text, "-T puts another") != NULL,
+	   "but not where -T puts another tablespace");
+	ok(rmdir(used) == 0 && rmdir(base) == 0, "nothing was written");
+}
+
 int main(void)
 {
 	test_targets();
@@ -271,5 +358,7 @@ int main(void)
 	test_cleaning();
 	test_command();
 	test_map();
+	test_tablespace_replayed();
+	test_tablespace_places();
 	return done_testing();
 }

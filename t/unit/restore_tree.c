@@ -25,14 +25,14 @@ static bool is_there(const char *directory, const char *name)
 	return lstat(path, &status) == 0;
 }
 
-static bool make_file(const struct tree *tree, const char *path, bool replace)
+static bool make_file(struct tree *tree, const char *path, bool replace)
 {
 	struct error err = {0};
 
 	return tree_make_file(tree, path, 0640, 3, replace, &err) && tree_write(tree, path, 1, bytes_of("xy", 2), &err);
 }
 
-static bool make_directory(const struct tree *tree, const char *path)
+static bool make_directory(struct tree *tree, const char *path)
 {
 	struct error err = {0};
 
@@ -48,7 +48,7 @@ static void link_to(const char *target, const char *directory, const char *name)
 		abort();
 }
 
-static void test_ordinary(const struct tree *tree)
+static void test_ordinary(struct tree *tree)
 {
 	char path[PATH_MAX];
 	struct stat status;
@@ -70,7 +70,7 @@ static void test_ordinary(const struct tree *tree)
 	ok(!make_file(tree, "base/2", true), "a directory is no file");
 }
 
-static void test_links(const struct tree *tree)
+static void test_links(struct tree *tree)
 {
 	struct error err = {0};
 	char path[PATH_MAX];
@@ -85,12 +85,12 @@ static void test_links(const struct tree *tree)
 	ok(!make_file(tree, "file_away", false) && !make_file(tree, "file_away", true) && !is_there(outside, "target"),
 	   "a link at the end is not followed");
 	ok(!tree_write(tree, "file_away", 0, bytes_of("x", 1), &err) && !is_there(outside, "target"), "… nor to write");
-	ok(!tree_make_symlink(tree, "away/l", "/etc", &err) && !is_there(outside, "l"), "… nor to make links");
-	ok(tree_make_symlink(tree, "own/l", "/etc", &err) && !make_file(tree, "own/l/x", false),
+	ok(!tree_make_symlink(tree, "away/l", "/etc", false, &err) && !is_there(outside, "l"), "… nor to make links");
+	ok(tree_make_symlink(tree, "own/l", "/etc", false, &err) && !make_file(tree, "own/l/x", false),
 	   "a link that was asked for is not followed either");
 }
 
-static void test_tablespaces(const struct tree *tree)
+static void test_tablespaces(struct tree *tree)
 {
 	ok(make_file(tree, "pg_tblspc/16384/PG_15/5/1", false) && is_there(space, "PG_15/5/1"),
 	   "an approved tablespace's files go to its directory");
@@ -102,11 +102,52 @@ static void test_tablespaces(const struct tree *tree)
 	   "a longer number is another tablespace");
 }
 
+static bool mode_is(const char *directory, const char *name, mode_t mode)
+{
+	char path[PATH_MAX];
+	struct stat status;
+
+	path_in(path, directory, name);
+	return stat(path, &status) == 0 && (status.st_mode & 07777) == mode;
+}
+
+static bool make_locked(struct tree *tree, bool replace)
+{
+	struct error err;
+
+	return tree_make_directory(tree, "locked", 0500, &err) && tree_make_directory(tree, "locked/in", 0550, &err) &&
+	       tree_make_file(tree, "locked/in/key", 0400, 2, replace, &err) &&
+	       tree_make_file(tree, "locked/key", 0040, 2, replace, &err) &&
+	       tree_write(tree, "locked/in/key", 0, bytes_of("xy", 2), &err);
+}
+
+static void test_modes(struct tree *tree)
+{
+	struct error err = {0};
+
+	ok(make_locked(tree, false) && mode_is(root, "locked/in/key", 0600),
+	   "what its owner must not write is written first");
+	ok(tree_seal(tree, &err) && mode_is(root, "locked", 0500) && mode_is(root, "locked/in", 0550) &&
+		   mode_is(root, "locked/in/key", 0400),
+	   "… and then sealed");
+	ok(mode_is(root, "locked/key", 0440), "its owner can always read it");
+	ok(!make_locked(tree, false), "sealed, it is there already");
+	ok(make_locked(tree, true) && tree_seal(tree, &err) && mode_is(root, "locked", 0500) &&
+		   mode_is(root, "locked/in/key", 0400),
+	   "… unless a restore is resumed");
+	ok(tree_make_symlink(tree, "own/again", "/etc", false, &err) &&
+		   !tree_make_symlink(tree, "own/again", "/etc", false, &err),
+	   "a link that is there is refused");
+	ok(tree_make_symlink(tree, "own/again", "/etc", true, &err) &&
+		   !tree_make_symlink(tree, "own/again", "/usr", true, &err),
+	   "… unless a restore is resumed and it is the same");
+}
+
 int main(void)
 {
 	struct tree tree TREE_CLEANUP = {.fd = -1};
 	struct error err = {0};
-	char command[128];
+	char command[256];
 
 	(void) snprintf(base, sizeof(base), "/tmp/pitr-tree-XXXXXX");
 	if (mkdtemp(base) == NULL)
@@ -120,7 +161,8 @@ int main(void)
 	test_ordinary(&tree);
 	test_links(&tree);
 	test_tablespaces(&tree);
-	(void) snprintf(command, sizeof(command), "rm -r %s", base);
+	test_modes(&tree);
+	(void) snprintf(command, sizeof(command), "chmod -R u+w %s && rm -r %s", base, base);
 	ok(system(command) == 0, "the directory is removed");
 	return done_testing();
 }

@@ -243,6 +243,22 @@ __attribute__((unused)) static void append_restore_point(struct writer *writer, 
 	strcpy(event->name, name);
 }
 
+__attribute__((unused)) static void append_tablespace(struct writer *writer, uint32_t oid, const char *path)
+{
+	uint8_t body[5 + 4 + WAL_PATH_SIZE] = {254};
+	uint32_t size = (uint32_t) strlen(path) + 1;
+
+	store_u32(body + 1, 4 + size);
+	store_u32(body + 5, oid);
+	memcpy(body + 9, path, size);
+	struct wal_event *event = append(writer, 5, 0, (uint32_t) writer->count, body, 9 + size);
+	if (size == 1)
+		return;
+	event->kind = WAL_TABLESPACE;
+	event->tablespace = oid;
+	strcpy(event->path, path);
+}
+
 __attribute__((unused)) static void append_switch(struct writer *writer)
 {
 	struct wal_event *event = append(writer, 0, 0x40, 0, NULL, 0);
@@ -261,7 +277,7 @@ __attribute__((unused)) static void append_random(struct writer *writer)
 			    .has_origin = random() % 3 == 0,
 			    .has_toplevel = random() % 3 == 0 && writer->magic != MAGIC_13};
 
-	switch (random() % 8) {
+	switch (random() % 9) {
 	case 0:
 		append_transaction(writer, true, &part);
 		break;
@@ -277,6 +293,9 @@ __attribute__((unused)) static void append_random(struct writer *writer)
 	case 4:
 		append_other(writer, (uint32_t) random() % 20000);
 		break;
+	case 5:
+		append_tablespace(writer, (uint32_t) random() % 12, random() % 4 ? "/srv/space" : "");
+		break;
 	default:
 		append_other(writer, (uint32_t) random() % 300);
 	}
@@ -291,7 +310,8 @@ struct seen {
 __attribute__((unused)) static bool event_equal(const struct wal_event *a, const struct wal_event *b)
 {
 	return a->kind == b->kind && a->lsn == b->lsn && a->end == b->end && a->previous == b->previous &&
-	       a->xid == b->xid && a->time_us == b->time_us && strcmp(a->name, b->name) == 0;
+	       a->xid == b->xid && a->time_us == b->time_us && strcmp(a->name, b->name) == 0 &&
+	       a->tablespace == b->tablespace && a->path_is_cut == b->path_is_cut && strcmp(a->path, b->path) == 0;
 }
 
 __attribute__((unused)) static bool see(void *context, const struct wal_event *event, struct error *err)
