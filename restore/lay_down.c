@@ -36,7 +36,7 @@ struct laying {
 	struct repo *repo;
 	struct laid *laid;
 	struct tree data, included;
-	bool has_included, is_resumed;
+	bool has_included, is_resumed, is_included_resumed;
 	int jobs;
 	struct progress progress;
 	size_t file_count, slice_count, slice_capacity;
@@ -233,11 +233,12 @@ static bool included_lay(struct laying *laying, const struct manifest_entry *ent
 	case MANIFEST_DIRECTORY:
 		return tree_make_directory(&laying->included, entry->path, (entry->mode & 0777) | S_IRWXU, err);
 	case MANIFEST_LINK:
-		return tree_make_symlink(&laying->included, entry->path, entry->link, err);
+		return tree_make_symlink(&laying->included, entry->path, entry->link, laying->is_included_resumed, err);
 	case MANIFEST_FILE:
 		break;
 	}
-	TRY(tree_make_file(&laying->included, entry->path, entry->mode & 0777, entry->size, false, err));
+	TRY(tree_make_file(&laying->included, entry->path, entry->mode & 0777, entry->size, laying->is_included_resumed,
+			   err));
 	return batch_add(laying, entry, &laying->included, NULL, err);
 }
 
@@ -257,14 +258,19 @@ static int jobs_within(const struct options *options)
 	return jobs < 1 ? 1 : (int) jobs;
 }
 
-static bool trees_open(struct laying *laying, const struct place *place, const char *included_to, struct error *err)
+static bool trees_open(struct laying *laying, const struct place *place, struct error *err)
 {
 	TRY(tree_open(place->pgdata, place->tablespace_count, &laying->data, err));
 	for (int i = 0; i < place->tablespace_count; i++)
 		if (place->tablespaces[i].is_linked)
 			TRY(tree_add_link(&laying->data, place->tablespaces[i].oid, place->tablespaces[i].target, err));
-	laying->has_included = included_to != NULL;
-	return included_to == NULL ? true : tree_open(included_to, 0, &laying->included, err);
+	laying->has_included = place->included_to[0] != '\0';
+	return laying->has_included ? tree_open(place->included_to, 0, &laying->included, err) : true;
+}
+
+static bool trees_seal(const struct laying *laying, struct error *err)
+{
+	return tree_seal(&laying->data, err) && tree_seal(&laying->included, err);
 }
 
 static bool laid_check(const struct laid *laid, const struct repo *repo, struct error *err)
@@ -281,22 +287,22 @@ static bool laid_check(const struct laid *laid, const struct repo *repo, struct 
 }
 
 bool lay_down(struct repo *repo, const struct backup *backup, const struct options *options, const struct place *place,
-	      const char *included_to, struct laid *laid, struct error *err)
+	      struct laid *laid, struct error *err)
 {
 	struct laying laying = {.repo = repo,
 				.laid = laid,
 				.data.fd = -1,
 				.included.fd = -1,
 				.is_resumed = place->is_resumed,
+				.is_included_resumed = place->is_included_resumed,
 				.jobs = jobs_within(options)};
 
 	*laid = (struct laid){.control.size_max = CONTROL_FILE_SIZE_MAX, .tablespace_map.size_max = TABLESPACE_MAP_MAX};
 	laying.files = calloc(BATCH_FILES_MAX, sizeof(*laying.files));
 	progress_init(&laying.progress, "laying down files", backup->database_bytes, options->progress);
-	bool done = laying.files != NULL ? trees_open(&laying, place, included_to, err)
-					 : fail(err, ERROR_SYSTEM, "out of memory");
+	bool done = laying.files != NULL ? trees_open(&laying, place, err) : fail(err, ERROR_SYSTEM, "out of memory");
 	done = done && manifest_each(repo, backup->label, backup->manifest_parts, entry_visit, &laying, err) &&
-	       batch_lay(&laying, err) && laid_check(laid, repo, err);
+	       batch_lay(&laying, err) && trees_seal(&laying, err) && laid_check(laid, repo, err);
 	progress_finish(&laying.progress);
 	batch_clear(&laying);
 	free(laying.files);

@@ -2,7 +2,7 @@
  * data directory, an approved tablespace directory, or the directory for included files, and nowhere else.
  *
  * Two files are handed back instead of written: global/pg_control, which makes a directory startable and so comes last,
- * and tablespace_map, which has to agree with where the tablespaces are now. Nothing is synced here.
+ * and tablespace_map, which has to agree with where the tablespaces are now. Syncing is left to the caller.
  */
 #pragma once
 
@@ -22,6 +22,6 @@ struct laid {
 void laid_release(struct laid *laid);
 #define LAID_CLEANUP __attribute__((cleanup(laid_release)))
 
-/* `included_to` is an empty directory, or NULL: what --include added is only counted. */
+/* What --include added is only counted unless the place has a directory for it. */
 bool lay_down(struct repo *repo, const struct backup *backup, const struct options *options, const struct place *place,
-	      const char *included_to, struct laid *laid, struct error *err) MUST_CHECK;
+	      struct laid *laid, struct error *err) MUST_CHECK;

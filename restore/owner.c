@@ -12,8 +12,9 @@ static bool become(const struct passwd *user, struct error *err)
 	if (initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
 		return fail_errno(err, "could not become the user \"%s\"", user->pw_name);
 	/* For what is looked up there, as the server started by that user would. */
-	if (setenv("HOME", user->pw_dir, 1) != 0)
-		return fail_errno(err, "could not set HOME");
+	if (setenv("HOME", user->pw_dir, 1) != 0 || setenv("USER", user->pw_name, 1) != 0 ||
+	    setenv("LOGNAME", user->pw_name, 1) != 0)
+		return fail_errno(err, "could not set HOME, USER and LOGNAME");
 	return true;
 }
 

@@ -22,27 +22,68 @@ void place_release(struct place *place)
 	place->tablespaces = NULL;
 }
 
-/* Absolute, without slashes at the end; what is there is resolved, so that one directory has one name. */
-static bool path_resolve(const char *path, char resolved[PATH_MAX], struct error *err)
+/* Absolute, and without slashes at the end. */
+static bool path_make_absolute(const char *path, char absolute[PATH_MAX], struct error *err)
 {
-	char joined[PATH_MAX], here[PATH_MAX];
+	char here[PATH_MAX];
 
-	if (realpath(path, resolved) != NULL)
-		return true;
-	if (errno != ENOENT)
-		return fail_errno(err, "could not resolve \"%s\"", path);
 	if (*path == '/') {
-		TRY(path_join(joined, "/", path + strspn(path, "/"), err));
+		TRY(path_join(absolute, "/", path + strspn(path, "/"), err));
 	} else {
 		if (getcwd(here, sizeof(here)) == NULL)
 			return fail_errno(err, "could not tell the working directory");
-		TRY(path_join(joined, here, path, err));
+		TRY(path_join(absolute, here, path, err));
 	}
-	size_t length = strlen(joined);
-	while (length > 1 && joined[length - 1] == '/')
-		joined[--length] = '\0';
-	memcpy(resolved, joined, length + 1);
+	for (size_t length = strlen(absolute); length > 1 && absolute[length - 1] == '/'; length--)
+		absolute[length - 1] = '\0';
 	return true;
+}
+
+/* Appends a part of a path that is not there yet. */
+static bool path_append(char path[PATH_MAX], const char *rest, struct error *err)
+{
+	char component[NAME_MAX + 1], joined[PATH_MAX];
+
+	for (size_t size; *(rest += strspn(rest, "/")) != '\0'; rest += size) {
+		size = strcspn(rest, "/");
+		if (size > NAME_MAX)
+			return fail(err, ERROR_USAGE, "a part of the path \"%.300s\" is too long", rest);
+		memcpy(component, rest, size);
+		component[size] = '\0';
+		if (strcmp(component, ".") == 0)
+			continue;
+		if (strcmp(component, "..") == 0)
+			return fail(err, ERROR_USAGE, "a directory above \"..\" in the path does not exist: \"%.300s\"",
+				    path);
+		TRY(path_join(joined, path, component, err));
+		memcpy(path, joined, strlen(joined) + 1);
+	}
+	return true;
+}
+
+/* Absolute, without slashes at the end; what is there of it is resolved, so that one directory has one name, were it
+ * reached by a link or not. */
+static bool path_resolve(const char *path, char resolved[PATH_MAX], size_t *existing_length, struct error *err)
+{
+	char absolute[PATH_MAX], above[PATH_MAX];
+	struct stat status;
+
+	TRY(path_make_absolute(path, absolute, err));
+	size_t length = strlen(absolute);
+	memcpy(above, absolute, length + 1);
+	while (realpath(above, resolved) == NULL) {
+		if (errno != ENOENT || length <= 1)
+			return fail_errno(err, "could not resolve \"%s\"", path);
+		if (lstat(above, &status) == 0)
+			return fail(err, ERROR_USAGE, "the link \"%s\" leads to what is not there", above);
+		while (length > 1 && above[length - 1] != '/')
+			length--;
+		while (length > 1 && above[length - 1] == '/')
+			length--;
+		above[length] = '\0';
+	}
+	*existing_length = strlen(resolved);
+	return path_append(resolved, absolute + length, err);
 }
 
 /* Is there a directory, and is anything in it? */
@@ -105,12 +146,26 @@ static bool marker_make(const struct repo *repo, const struct backup *backup, co
 	TRY(json_put(place->marker, "repository", json_string(id), err));
 	TRY(json_put(place->marker, "system_identifier", json_string(system), err));
 	TRY(json_put(place->marker, "label", json_string(backup->label), err));
+	TRY(json_put(place->marker, "included_to", json_string(place->included_to), err));
 	return json_put(place->marker, "settings", json_string(settings), err);
 }
 
 static bool marker_agrees(const json_t *found, const json_t *wanted, const char *key)
 {
 	return json_equal(json_object_get(found, key), json_object_get(wanted, key)) == 1;
+}
+
+/* Nothing is left to do: that must be what is asked for. */
+static bool place_check_finished(const struct place *place, const json_t *found, struct error *err)
+{
+	bool is_same_target = marker_agrees(found, place->marker, "settings");
+
+	if (is_same_target && (place->included_to[0] == '\0' || place->is_included_resumed))
+		return true;
+	(void) fail(err, ERROR_USAGE, "\"%s\" holds a complete restore %s", place->pgdata,
+		    is_same_target ? "with another --included-to" : "to another target");
+	return fail_hint(err, "Remove \"%s\" from it to use it, or empty the directory to restore again.",
+			 PLACE_MARKER);
 }
 
 /* The directory is not empty: it must hold an interrupted restore of this very backup. */
@@ -139,12 +194,10 @@ static bool place_resume(struct place *place, struct error *err)
 
 	TRY(path_join(path, place->pgdata, CONTROL_FILE_NAME, err));
 	TRY(fs_exists(path, &place->is_finished, err));
-	if (place->is_finished && !marker_agrees(found, place->marker, "settings"))
-		return fail(err, ERROR_USAGE, "\"%s\" holds a complete restore to another target", place->pgdata) ||
-		       fail_hint(err, "Remove \"%s\" from it to use it, or empty the directory to restore again.",
-				 PLACE_MARKER);
+	place->is_included_resumed =
+		place->included_to[0] != '\0' && marker_agrees(found, place->marker, "included_to");
 	place->is_resumed = true;
-	return true;
+	return place->is_finished ? place_check_finished(place, found, err) : true;
 }
 
 /* "OLD=NEW"; an equals sign in OLD is written "\=", as pg_basebackup takes it. */
@@ -189,10 +242,21 @@ static bool tablespaces_map(const struct options *options, struct place *place, 
 			if (!tablespace->is_linked || strcmp(tablespace->source, source) != 0)
 				continue;
 			found = tablespace->is_mapped = true;
-			TRY(path_resolve(target, tablespace->target, err));
+			TRY(path_resolve(target, tablespace->target, &tablespace->existing_length, err));
 		}
 		if (!found)
 			return fail_no_tablespace(place, source, err);
+	}
+	return true;
+}
+
+static bool tablespaces_resolve(struct place *place, struct error *err)
+{
+	for (int i = 0; i < place->tablespace_count; i++) {
+		struct place_tablespace *tablespace = &place->tablespaces[i];
+
+		if (tablespace->is_linked && !tablespace->is_mapped)
+			TRY(path_resolve(tablespace->source, tablespace->target, &tablespace->existing_length, err));
 	}
 	return true;
 }
@@ -270,6 +334,28 @@ static bool tablespaces_check(const struct place *place, struct error *err)
 	return fail_hint(err, "Put them elsewhere, as in -T '%.200s=NEWDIR'. Nothing was changed.", first);
 }
 
+static bool included_check(const struct place *place, struct error *err)
+{
+	bool exists, is_empty;
+
+	if (place->included_to[0] == '\0')
+		return true;
+	for (int i = -1; i < place->tablespace_count; i++) {
+		const char *other = i < 0 ? place->pgdata : place->tablespaces[i].target;
+
+		if ((i < 0 || place->tablespaces[i].is_linked) &&
+		    (path_within(place->included_to, other) || path_within(other, place->included_to)))
+			return fail(err, ERROR_USAGE,
+				    "--included-to: the directory \"%s\" would share files with \"%s\"",
+				    place->included_to, other);
+	}
+	if (!directory_look(place->included_to, &exists, &is_empty, err))
+		return fail_in(err, "--included-to");
+	if (is_empty || place->is_included_resumed)
+		return true;
+	return fail(err, ERROR_USAGE, "--included-to: the directory \"%s\" is not empty", place->included_to);
+}
+
 static bool parent_of(const char *path, char parent[PATH_MAX])
 {
 	const char *slash = strrchr(path, '/');
@@ -301,16 +387,22 @@ static bool place_check_room(const struct place *place, const struct backup *bac
 bool place_plan(const struct repo *repo, const struct backup *backup, const struct options *options,
 		const char *settings, struct place *place, struct error *err)
 {
+	size_t existing_length;
 	bool is_empty;
 
-	TRY(path_resolve(options->pgdata, place->pgdata, err));
+	TRY(path_resolve(options->pgdata, place->pgdata, &existing_length, err));
+	if (options->included_to != NULL &&
+	    !path_resolve(options->included_to, place->included_to, &place->included_existing_length, err))
+		return fail_in(err, "--included-to");
 	TRY(tablespaces_take(backup, place, err));
 	TRY(tablespaces_map(options, place, err));
+	TRY(tablespaces_resolve(place, err));
 	TRY(marker_make(repo, backup, settings, place, err));
 	TRY(directory_look(place->pgdata, &place->exists, &is_empty, err));
 	if (!is_empty)
 		TRY(place_resume(place, err));
 	TRY(tablespaces_check(place, err));
+	TRY(included_check(place, err));
 	return place_check_room(place, backup, err);
 }
 
@@ -388,12 +480,40 @@ bool place_create(const struct place *place, struct error *err)
 	TRY(json_encode(place->marker, &text, err));
 	TRY(path_join(path, place->pgdata, PLACE_MARKER, err));
 	TRY(fs_replace_file(path, 0600, buf_bytes(&text), err));
+	if (place->included_to[0] != '\0')
+		TRY(directory_make(place->included_to, err));
 	TRY(fs_make_directories(place->pgdata, "pg_tblspc", err));
 	TRY(fs_make_directories(place->pgdata, "pg_wal", err));
 	for (int i = 0; i < place->tablespace_count; i++)
 		if (place->tablespaces[i].is_linked)
 			TRY(tablespace_link(place, &place->tablespaces[i], err));
 	return true;
+}
+
+/* Takes back what directory_make() made: only what is empty. */
+static void directory_abandon(const char *directory, size_t existing_length)
+{
+	char path[PATH_MAX];
+	size_t length = strlen(directory);
+
+	memcpy(path, directory, length + 1);
+	while (length > existing_length && length > 1 && rmdir(path) == 0) {
+		length = (size_t) (strrchr(path, '/') - path);
+		path[length] = '\0';
+	}
+}
+
+static void tablespace_abandon(const struct place *place, const struct place_tablespace *tablespace)
+{
+	char name[32], path[PATH_MAX];
+	struct error ignored;
+
+	if (!tablespace->is_linked)
+		return;
+	(void) snprintf(name, sizeof(name), "pg_tblspc/%" PRIu32, tablespace->oid);
+	if (path_join(path, place->pgdata, name, &ignored))
+		(void) !fs_remove(path, &ignored);
+	directory_abandon(tablespace->target, tablespace->existing_length);
 }
 
 void place_abandon(const struct place *place)
@@ -403,13 +523,10 @@ void place_abandon(const struct place *place)
 
 	if (place->is_resumed)
 		return;
-	for (int i = 0; i < place->tablespace_count; i++) {
-		char name[32];
-
-		(void) snprintf(name, sizeof(name), "pg_tblspc/%" PRIu32, place->tablespaces[i].oid);
-		if (place->tablespaces[i].is_linked && path_join(path, place->pgdata, name, &ignored))
-			(void) !fs_remove(path, &ignored);
-	}
+	for (int i = 0; i < place->tablespace_count; i++)
+		tablespace_abandon(place, &place->tablespaces[i]);
+	if (place->included_to[0] != '\0')
+		directory_abandon(place->included_to, place->included_existing_length);
 	if (path_join(path, place->pgdata, "pg_tblspc", &ignored))
 		(void) rmdir(path);
 	if (path_join(path, place->pgdata, "pg_wal", &ignored))

@@ -16,20 +16,24 @@ struct place_tablespace {
 	bool is_mapped; /* -T gives it another directory than it had */
 	char source[1024];
 	char target[PATH_MAX];
+	size_t existing_length; /* of the part of `target` that was there before */
 };
 
 struct place {
 	char pgdata[PATH_MAX]; /* absolute */
 	bool exists;
-	bool is_resumed;  /* an interrupted restore of the same backup is there */
-	bool is_finished; /* … which had only its marker left to remove */
+	bool is_resumed;	    /* an interrupted restore of the same backup is there */
+	bool is_finished;	    /* … which had only its marker left to remove */
+	char included_to[PATH_MAX]; /* empty: nothing that --include added is wanted */
+	size_t included_existing_length;
+	bool is_included_resumed; /* what is in it is that restore's */
 	int tablespace_count;
 	struct place_tablespace *tablespaces; /* owned */
 	json_t *marker;			      /* what the marker file says, or will */
 };
 
-/* USAGE, saying what is in the way, when the data directory or any tablespace's is in use. `settings` is what the
- * marker compares to tell a finished restore from another one. */
+/* USAGE, saying what is in the way, when the data directory, any tablespace's or that of --included-to is in use.
+ * `settings` is what the marker compares to tell a finished restore from another one. */
 bool place_plan(const struct repo *repo, const struct backup *backup, const struct options *options,
 		const char *settings, struct place *place, struct error *err) MUST_CHECK;
 void place_release(struct place *place);
@@ -37,7 +41,8 @@ void place_release(struct place *place);
 
 /* Makes the directories, the links to tablespaces, and the marker; durable. */
 bool place_create(const struct place *place, struct error *err) MUST_CHECK;
-/* Takes back what place_create() made, as far as it can; for a restore that ends before anything was laid down. */
+/* Takes back the files and directories that place_create() made, as far as it can; for a restore that ends before
+ * anything was laid down. */
 void place_abandon(const struct place *place);
 /* Removes the marker: the restore is complete. */
 bool place_finish(const struct place *place, struct error *err) MUST_CHECK;

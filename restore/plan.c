@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tablespace_created.h"
+
 void plan_release(struct plan *plan)
 {
 	lineage_release(&plan->lineage);
@@ -221,5 +223,5 @@ bool plan_make(struct repo *repo, const struct catalog *catalog, const struct op
 	free((void *) paths);
 	free(reaches);
 	free(is_end);
-	return done && plan_wal_size(repo, plan, err);
+	return done && plan_wal_size(repo, plan, err) && tablespaces_created_check(repo, &plan->reach, options, err);
 }

@@ -12,6 +12,7 @@ struct plan {
 	uint64_t wal_stored_size; /* bytes in the repository of the segments that are needed */
 };
 
+/* Nothing of the target is in doubt afterwards, nor would replay make a tablespace where there is something. */
 bool plan_make(struct repo *repo, const struct catalog *catalog, const struct options *options,
 	       const struct target *target, struct plan *plan, struct error *err) MUST_CHECK;
 void plan_release(struct plan *plan);

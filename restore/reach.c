@@ -235,6 +235,8 @@ static void reach_take(struct search *search, enum stop_kind stop, uint64_t lsn)
 	reach->first = search->range.first;
 	reach->last = search->survey.reached - (search->survey.is_damaged ? 1 : 0);
 	reach->last_commit = search->survey.last_commit;
+	reach->understood = search->survey.understood;
+	reach->tablespaces = search->survey.tablespaces;
 	reach->point = lsn;
 	reach->point_timeline = timeline_history_at(search->path, lsn);
 }
@@ -311,8 +313,8 @@ static bool reach_immediate(struct search *search, struct error *err)
 		why_hole(search, "the end of the backup");
 		return true;
 	}
-	/* PostgreSQL notices "immediate" at the first record behind the end of the backup. From a standby that end can be
-	 * the end of a segment, with nothing behind it. */
+	/* PostgreSQL notices "immediate" at the first record behind the end of the backup. From a standby that end can
+	 * be the end of a segment, with nothing behind it. */
 	if (search->survey.end <= search->backup->stop_lsn && search->survey.last_record != 0)
 		reach_take_end(search);
 	else
@@ -334,8 +336,9 @@ static void reach_time_end(struct search *search)
 }
 
 /* A commit behind the time is in the archive, and PostgreSQL would stop at it, having replayed all that comes before:
- * the locks of a DROP TABLE that commits there are taken by then, and on the paused server whoever reads the table waits
- * for ever. So replay stops behind the last commit that belongs to the target, which brings back the same rows. */
+ * the locks of a DROP TABLE that commits there are taken by then, and on the paused server whoever reads the table
+ * waits for ever. So replay stops behind the last commit that belongs to the target, which brings back the same rows.
+ */
 static void reach_take_time(struct search *search)
 {
 	const struct wal_commit *last = &search->survey.last_commit;

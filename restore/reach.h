@@ -26,6 +26,9 @@ struct reach {
 	uint64_t point;	      /* what tells two targets apart: the LSN of the last thing that is restored … */
 	uint32_t point_timeline;       /* … and the timeline it was written on */
 	struct wal_commit last_commit; /* before the stop; lsn 0: none since the backup began */
+	bool understood;	       /* false only of a standby: nothing is known of the WAL behind its backup */
+	/* Of which replay may create a few less: see tablespace_created.h. */
+	struct wal_tablespaces tablespaces;
 };
 
 /* What is asked; borrowed. */

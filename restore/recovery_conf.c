@@ -7,14 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 
 #define AUTO_CONF	   "postgresql.auto.conf"
 #define FETCH_PROGRAM	   "pitr-fetch"
-#define TRIAL_PATH	   "pg_wal/RECOVERYXLOG" /* what PostgreSQL gives as %p (xlogarchive.c) */
 #define AUTO_CONF_SIZE_MAX (16 * MiB)
 
 /* The program beside the running one. */
@@ -80,30 +78,88 @@ static bool number_append(struct buf *conf, const char *name, uint32_t value, st
 	return setting_append(conf, name, text, err);
 }
 
+/* Which recovery_target… the plan stops at; NULL: none. */
+static const char *target_setting(const struct plan *plan)
+{
+	switch (plan->reach.stop) {
+	case STOP_NEVER:
+		return NULL;
+	case STOP_IMMEDIATE:
+		return "recovery_target";
+	case STOP_TIME:
+		return "recovery_target_time";
+	case STOP_LSN:
+		return "recovery_target_lsn";
+	case STOP_XID:
+		return "recovery_target_xid";
+	case STOP_NAME:
+		return "recovery_target_name";
+	}
+	return NULL;
+}
+
+/* A postgresql.conf may hold targets of another recovery, and two are fatal. Their assign hooks (xlogrecovery.c) take
+ * an empty value as long as no other target is set, so these come before the one that is meant: of a name's values only
+ * the last counts, and they are assigned in the order of the files (ProcessConfigFileInternal of guc.c). */
+static bool other_targets_empty(const struct plan *plan, struct buf *conf, struct error *err)
+{
+	static const char *const names[] = {"recovery_target", "recovery_target_time", "recovery_target_lsn",
+					    "recovery_target_xid", "recovery_target_name"};
+	const char *meant = target_setting(plan);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (meant == NULL || strcmp(meant, names[i]) != 0)
+			TRY(setting_append(conf, names[i], "", err));
+	return true;
+}
+
 /* Exactly one target, always: without one PostgreSQL takes a segment that it cannot get for the end of the archive, and
  * opens with what it has. With one that was proved to be reachable, that is fatal (xlogrecovery.c, "recovery ended
  * before configured recovery target was reached"). */
 static bool target_append(const struct plan *plan, struct buf *conf, struct error *err)
 {
-	char time[CLOCK_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+	char text[CLOCK_TEXT_SIZE + LSN_TEXT_SIZE];
+	const char *name = target_setting(plan), *value = text;
 
 	switch (plan->reach.stop) {
 	case STOP_NEVER:
 		return true;
 	case STOP_IMMEDIATE:
-		return setting_append(conf, "recovery_target", "immediate", err);
+		value = "immediate";
+		break;
 	case STOP_TIME:
-		time_format_utc(plan->target.time_us, time);
-		return setting_append(conf, "recovery_target_time", time, err);
+		time_format_utc(plan->target.time_us, text);
+		break;
 	case STOP_LSN:
-		lsn_format(plan->reach.lsn, lsn);
-		return setting_append(conf, "recovery_target_lsn", lsn, err);
+		lsn_format(plan->reach.lsn, text);
+		break;
 	case STOP_XID:
-		return number_append(conf, "recovery_target_xid", plan->target.xid, err);
+		return number_append(conf, name, plan->target.xid, err);
 	case STOP_NAME:
-		return setting_append(conf, "recovery_target_name", plan->target.name, err);
+		value = plan->target.name;
+		break;
 	}
-	return true;
+	return setting_append(conf, name, value, err);
+}
+
+/* What the server, whose postgresql.conf is not looked at, may have been told for a recovery or as a standby: commands
+ * that would act on what belongs to others, a delay, and a server to stream from. A standby is a standby of somebody:
+ * whom, is left to its postgresql.conf. */
+static bool neutral_append(const struct plan *plan, struct buf *conf, struct error *err)
+{
+	TRY(buf_append_text(conf,
+			    "# Not for a copy, whatever postgresql.conf says. Remove a line to have it obeyed again.\n",
+			    err));
+	TRY(setting_append(conf, "recovery_end_command", "", err));
+	TRY(setting_append(conf, "archive_cleanup_command", "", err));
+	TRY(setting_append(conf, "recovery_min_apply_delay", "0", err));
+	if (plan->reach.backup->server_version < 160000) /* which no longer knows it */
+		TRY(setting_append(conf, "promote_trigger_file", "", err));
+	if (plan->target.kind != TARGET_STANDBY) {
+		TRY(setting_append(conf, "primary_conninfo", "", err));
+		TRY(setting_append(conf, "primary_slot_name", "", err));
+	}
+	return other_targets_empty(plan, conf, err);
 }
 
 static bool timeline_append(const struct plan *plan, struct buf *conf, struct error *err)
@@ -124,6 +180,8 @@ bool recovery_conf_make(const struct plan *plan, const char *command, struct buf
 			*c = '?';
 	TRY(buf_format(conf, err, "# Written by pitr-restore. Backup %s; target: %s.\n", plan->reach.backup->label,
 		       target));
+	TRY(neutral_append(plan, conf, err));
+	TRY(buf_append_text(conf, "# This recovery.\n", err));
 	TRY(setting_append(conf, "restore_command", command, err));
 	TRY(timeline_append(plan, conf, err));
 	if (plan->reach.stop != STOP_NEVER) {
@@ -189,72 +247,6 @@ bool recovery_conf_clean(struct bytes old, struct buf *cleaned, struct error *er
 		old = bytes_slice(old, size, old.size - size);
 	}
 	return true;
-}
-
-/* What PostgreSQL makes of restore_command (BuildRestoreCommand, common/archive.c). */
-static bool command_expand(const char *command, const char *name, struct buf *expanded, struct error *err)
-{
-	for (; *command != '\0'; command++) {
-		if (*command != '%') {
-			TRY(buf_append(expanded, bytes_of(command, 1), err));
-			continue;
-		}
-		command++;
-		TRY(buf_append_text(expanded, *command == 'f' ? name : *command == 'p' ? TRIAL_PATH : "%", err));
-	}
-	return true;
-}
-
-static bool shell_run(const char *pgdata, const char *command, int *status, struct error *err)
-{
-	pid_t child = fork();
-
-	if (child < 0)
-		return fail_errno(err, "could not start a process");
-	if (child == 0) {
-		if (chdir(pgdata) == 0)
-			(void) execl("/bin/sh", "sh", "-c", command, (char *) NULL);
-		_exit(127);
-	}
-	while (waitpid(child, status, 0) < 0)
-		if (errno != EINTR)
-			return fail_errno(err, "could not wait for a process");
-	return true;
-}
-
-static bool trial_check(const char *pgdata, const char *command, int status, uint64_t size, struct error *err)
-{
-	char path[PATH_MAX];
-	struct stat found;
-
-	TRY(path_join(path, pgdata, TRIAL_PATH, err));
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		(void) fail(err, ERROR_USAGE, "the restore_command for the server does not work: it ended with %s %d",
-			    WIFEXITED(status) ? "exit status" : "signal",
-			    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	else if (stat(path, &found) != 0 || (uint64_t) found.st_size != size)
-		(void) fail(err, ERROR_USAGE, "the restore_command for the server does not bring the file");
-	else
-		return true;
-	return fail_hint(err, "It was run in \"%.200s\" as: %.250s", pgdata, command);
-}
-
-bool recovery_command_try(const char *pgdata, const char *command, const char *name, uint64_t size, struct error *err)
-{
-	char path[PATH_MAX];
-	struct error ignored;
-	const char *text;
-	int status;
-	BUF(expanded, RECOVERY_COMMAND_MAX);
-
-	TRY(command_expand(command, name, &expanded, err));
-	TRY(buf_text(&expanded, &text, err));
-	TRY(path_join(path, pgdata, TRIAL_PATH, err));
-	(void) !fs_remove(path, &ignored);
-	TRY(shell_run(pgdata, text, &status, err));
-	bool works = trial_check(pgdata, text, status, size, err);
-	(void) !fs_remove(path, &ignored);
-	return works;
 }
 
 static bool signal_remove(const char *pgdata, const char *name, struct error *err)

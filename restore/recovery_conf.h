@@ -1,5 +1,5 @@
 /* The settings PostgreSQL obeys while it recovers: made from a plan, written behind what the backup brought along in
- * postgresql.auto.conf, and the restore_command tried as the server will run it. Making them is pure.
+ * postgresql.auto.conf. Making them is pure.
  */
 #pragma once
 
@@ -15,10 +15,6 @@ bool recovery_conf_make(const struct plan *plan, const char *command, struct buf
 /* What is left of a postgresql.auto.conf without the lines that belong to another recovery or another standby. */
 bool recovery_conf_clean(struct bytes old, struct buf *cleaned, struct error *err) MUST_CHECK;
 
-/* Runs `command` for `name` in the data directory, as the server would, and takes the file away again. USAGE when it
- * does not bring a file of `size` bytes. */
-bool recovery_command_try(const char *pgdata, const char *command, const char *name, uint64_t size,
-			  struct error *err) MUST_CHECK;
 /* postgresql.auto.conf and recovery.signal or standby.signal. */
 bool recovery_conf_write(const char *pgdata, mode_t mode, struct bytes conf, bool is_standby,
 			 struct error *err) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include "recovery_conf.h"
 #include "report.h"
 #include "tablespace_map.h"
+#include "trial.h"
 
 static bool print_json(const struct plan *plan, const char *pgdata, struct error *err)
 {
@@ -47,6 +48,8 @@ static bool tree_sync(const struct place *place, struct error *err)
 	for (int i = 0; i < place->tablespace_count; i++)
 		if (place->tablespaces[i].is_linked)
 			TRY(fs_sync_tree(place->tablespaces[i].target, err));
+	if (place->included_to[0] != '\0')
+		TRY(fs_sync_tree(place->included_to, err));
 	return fs_sync_tree(place->pgdata, err);
 }
 
@@ -61,17 +64,6 @@ static bool control_publish(const struct place *place, struct laid *laid, struct
 	return fs_replace_file(path, file_mode(laid), buf_bytes(&laid->control), err);
 }
 
-static bool included_create(const char *directory, struct error *err)
-{
-	bool is_empty;
-
-	if (directory == NULL || mkdir(directory, 0700) == 0)
-		return true;
-	if (!fs_directory_is_empty(directory, &is_empty, err))
-		return fail_in(err, "--included-to");
-	return is_empty ? true : fail(err, ERROR_USAGE, "--included-to: the directory \"%s\" is not empty", directory);
-}
-
 static bool command_try(const struct plan *plan, const struct place *place, const char *command, struct error *err)
 {
 	const struct reach *reach = &plan->reach;
@@ -79,10 +71,7 @@ static bool command_try(const struct plan *plan, const struct place *place, cons
 	struct wal_name first;
 
 	wal_range_name(&range, reach->first, &first);
-	if (recovery_command_try(place->pgdata, command, first.text, range.segment_size, err))
-		return true;
-	place_abandon(place);
-	return false;
+	return trial_run(place->pgdata, command, first.text, range.segment_size, err);
 }
 
 static bool restore_into(struct repo *repo, const struct plan *plan, const struct options *options,
@@ -90,10 +79,11 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 {
 	struct laid laid LAID_CLEANUP = {.file_count = 0};
 
-	TRY(included_create(options->included_to, err));
-	TRY(place_create(place, err));
-	TRY(command_try(plan, place, command, err));
-	TRY(lay_down(repo, plan->reach.backup, options, place, options->included_to, &laid, err));
+	if (!place_create(place, err) || !command_try(plan, place, command, err)) {
+		place_abandon(place);
+		return false;
+	}
+	TRY(lay_down(repo, plan->reach.backup, options, place, &laid, err));
 	TRY(map_write(place, &laid, err));
 	TRY(recovery_conf_write(place->pgdata, file_mode(&laid), conf, plan->target.kind == TARGET_STANDBY, err));
 	if (laid.has_group_access && chmod(place->pgdata, 0750) != 0)
@@ -101,7 +91,7 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 	log_info("syncing %llu files to disk", (unsigned long long) laid.file_count);
 	TRY(tree_sync(place, err));
 	TRY(control_publish(place, &laid, err));
-	if (laid.included_count > 0 && options->included_to == NULL)
+	if (laid.included_count > 0 && place->included_to[0] == '\0')
 		log_info("the backup also holds %llu files from outside the data directory: --included-to DIR writes "
 			 "them",
 			 (unsigned long long) laid.included_count);

@@ -13,6 +13,8 @@
 #include "base/fs.h"
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define FILE_FLAGS	(O_NOFOLLOW | O_CLOEXEC)
+#define MODES_MAX	(1 << 20)
 
 bool tree_open(const char *root, int links_max, struct tree *tree, struct error *err)
 {
@@ -34,8 +36,12 @@ void tree_close(struct tree *tree)
 	free(tree->links);
 	tree->links = NULL;
 	tree->link_count = 0;
-	if (tree->fd > 0)
-		fd_close(&tree->fd);
+	fd_close(&tree->fd);
+	for (size_t i = 0; i < tree->mode_count; i++)
+		free(tree->modes[i].path);
+	free(tree->modes);
+	tree->modes = NULL;
+	tree->mode_count = 0;
 }
 
 bool tree_add_link(struct tree *tree, uint32_t oid, const char *target, struct error *err)
@@ -102,7 +108,60 @@ static bool parent_open(const struct tree *tree, const char *path, bool make, in
 	return *fd >= 0 ? true : fail_at(tree, "open the directory above", path, err);
 }
 
-bool tree_make_directory(const struct tree *tree, const char *path, mode_t mode, struct error *err)
+static bool modes_reserve(struct tree *tree, struct error *err)
+{
+	size_t capacity = tree->mode_capacity == 0 ? 64 : tree->mode_capacity * 2;
+
+	if (tree->mode_count < tree->mode_capacity)
+		return true;
+	if (capacity > MODES_MAX)
+		return fail(err, ERROR_SYSTEM, "there are more than %d files that their owner cannot write", MODES_MAX);
+	struct tree_mode *modes = realloc(tree->modes, capacity * sizeof(*modes));
+	if (modes == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	tree->modes = modes;
+	tree->mode_capacity = capacity;
+	return true;
+}
+
+/* What is yet to be written gets `wide` now, and `mode` by tree_seal(). */
+static bool mode_set(struct tree *tree, int fd, const char *path, mode_t mode, mode_t wide, struct error *err)
+{
+	if (fchmod(fd, wide) != 0)
+		return fail_at(tree, "set the mode of", path, err);
+	if (mode == wide)
+		return true;
+	TRY(modes_reserve(tree, err));
+	char *copy = strdup(path);
+	if (copy == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	tree->modes[tree->mode_count++] = (struct tree_mode){.path = copy, .mode = mode};
+	return true;
+}
+
+static bool mode_seal(const struct tree *tree, const struct tree_mode *entry, struct error *err)
+{
+	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
+	const char *name;
+
+	TRY(parent_open(tree, entry->path, false, &parent, &name, err));
+	fd = openat(parent, name, O_RDONLY | FILE_FLAGS);
+	if (fd < 0)
+		return fail_at(tree, "open", entry->path, err);
+	if (fchmod(fd, entry->mode) != 0)
+		return fail_at(tree, "set the mode of", entry->path, err);
+	return fd_sync_close(&fd, entry->path, err);
+}
+
+bool tree_seal(const struct tree *tree, struct error *err)
+{
+	/* What was made last comes first: a directory after what is in it. */
+	for (size_t i = tree->mode_count; i > 0; i--)
+		TRY(mode_seal(tree, &tree->modes[i - 1], err));
+	return true;
+}
+
+bool tree_make_directory(struct tree *tree, const char *path, mode_t mode, struct error *err)
 {
 	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
 	const char *name;
@@ -121,35 +180,62 @@ bool tree_make_directory(const struct tree *tree, const char *path, mode_t mode,
 	fd = openat(parent, name, DIRECTORY_FLAGS);
 	if (fd < 0)
 		return fail_at(tree, "open the directory", path, err);
-	return fchmod(fd, mode) == 0 ? true : fail_at(tree, "set the mode of", path, err);
+	mode |= S_IRUSR | S_IXUSR;
+	return mode_set(tree, fd, path, mode, mode | S_IRWXU, err);
 }
 
-bool tree_make_file(const struct tree *tree, const char *path, mode_t mode, uint64_t size, bool replace,
-		    struct error *err)
+/* With `replace` also one that an interrupted restore has sealed already. */
+static int file_create(int parent, const char *name, bool replace)
+{
+	int flags = O_WRONLY | O_CREAT | FILE_FLAGS | (replace ? O_TRUNC : O_EXCL);
+	int fd = openat(parent, name, flags, 0600);
+
+	if (fd >= 0 || errno != EACCES || !replace)
+		return fd;
+	int sealed FD_CLEANUP = openat(parent, name, O_RDONLY | O_NONBLOCK | FILE_FLAGS);
+	if (sealed < 0 || fchmod(sealed, 0600) != 0)
+		return -1;
+	return openat(parent, name, flags, 0600);
+}
+
+bool tree_make_file(struct tree *tree, const char *path, mode_t mode, uint64_t size, bool replace, struct error *err)
 {
 	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
 	const char *name;
 
 	TRY(parent_open(tree, path, true, &parent, &name, err));
-	fd = openat(parent, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (replace ? O_TRUNC : O_EXCL), 0600);
+	fd = file_create(parent, name, replace);
 	if (fd < 0 && errno == EEXIST)
 		return fail(err, ERROR_CORRUPT, "\"%s/%s\" is there already", tree->root, path);
 	if (fd < 0)
 		return fail_at(tree, "create", path, err);
-	if (fchmod(fd, mode) != 0)
-		return fail_at(tree, "set the mode of", path, err);
 	if (size > INT64_MAX || ftruncate(fd, (off_t) size) != 0)
 		return fail_at(tree, "set the size of", path, err);
-	return true;
+	mode |= S_IRUSR;
+	return mode_set(tree, fd, path, mode, mode | S_IWUSR, err);
 }
 
-bool tree_make_symlink(const struct tree *tree, const char *path, const char *link, struct error *err)
+static bool link_is(int parent, const char *name, const char *link)
+{
+	char found[PATH_MAX];
+	ssize_t length = readlinkat(parent, name, found, sizeof(found));
+
+	return length >= 0 && (size_t) length == strlen(link) && memcmp(found, link, (size_t) length) == 0;
+}
+
+bool tree_make_symlink(const struct tree *tree, const char *path, const char *link, bool replace, struct error *err)
 {
 	int parent FD_CLEANUP = -1;
 	const char *name;
 
 	TRY(parent_open(tree, path, true, &parent, &name, err));
-	return symlinkat(link, parent, name) == 0 ? true : fail_at(tree, "create the link", path, err);
+	if (symlinkat(link, parent, name) == 0)
+		return true;
+	if (errno != EEXIST)
+		return fail_at(tree, "create the link", path, err);
+	return replace && link_is(parent, name, link)
+		       ? true
+		       : fail(err, ERROR_CORRUPT, "\"%s/%s\" is there already", tree->root, path);
 }
 
 bool tree_write(const struct tree *tree, const char *path, uint64_t offset, struct bytes content, struct error *err)
@@ -158,7 +244,7 @@ bool tree_write(const struct tree *tree, const char *path, uint64_t offset, stru
 	const char *name;
 
 	TRY(parent_open(tree, path, false, &parent, &name, err));
-	fd = openat(parent, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(parent, name, O_WRONLY | FILE_FLAGS);
 	if (fd < 0)
 		return fail_at(tree, "open", path, err);
 	return fd_write_all_at(fd, content, offset, path, err);
