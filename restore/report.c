@@ -108,14 +108,6 @@ void report_plan(const struct plan *plan, FILE *stream)
 	(void) fflush(stream);
 }
 
-static bool put_lsn(json_t *json, const char *key, uint64_t lsn, struct error *err)
-{
-	char text[LSN_TEXT_SIZE];
-
-	lsn_format(lsn, text);
-	return json_put(json, key, json_string(text), err);
-}
-
 static bool put_time(json_t *json, const char *key, int64_t time_us, struct error *err)
 {
 	char text[CLOCK_TEXT_SIZE];
@@ -133,7 +125,7 @@ static bool encode_target(const struct target *target, json_t *json, struct erro
 	if (target->kind == TARGET_TIME)
 		TRY(put_time(member, "time", target->time_us, err));
 	if (target->kind == TARGET_LSN)
-		TRY(put_lsn(member, "lsn", target->lsn, err));
+		TRY(lsn_put(member, "lsn", target->lsn, err));
 	if (target->kind == TARGET_XID)
 		TRY(json_put(member, "xid", json_integer(target->xid), err));
 	if (target->kind == TARGET_NAME)
@@ -157,7 +149,7 @@ static bool encode_path(const struct plan *plan, json_t *json, struct error *err
 		TRY(json_add(array, member, err));
 		TRY(json_put(member, "timeline", json_integer(path->path[i].timeline), err));
 		if (i < path->count - 1)
-			TRY(put_lsn(member, "end_lsn", path->path[i].end, err));
+			TRY(lsn_put(member, "end_lsn", path->path[i].end, err));
 	}
 	return true;
 }
@@ -170,7 +162,7 @@ static bool encode_commit(const struct wal_commit *commit, json_t *json, struct 
 	if (commit->lsn == 0)
 		return true;
 	TRY(put_time(member, "time", commit->time_us, err));
-	TRY(put_lsn(member, "lsn", commit->lsn, err));
+	TRY(lsn_put(member, "lsn", commit->lsn, err));
 	TRY(json_put(member, "xid", json_integer(commit->xid), err));
 	return json_put(member, "timeline", json_integer(commit->timeline), err);
 }
@@ -194,8 +186,8 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 		     json_integer((json_int_t) (reach->backup->stored_bytes + plan->wal_stored_size)), err));
 	TRY(json_put(json, "database_bytes", json_integer((json_int_t) reach->backup->database_bytes), err));
 	if (reach->stop != STOP_NEVER)
-		TRY(put_lsn(json, "stop_lsn", reach->lsn, err));
-	TRY(put_lsn(json, "end_lsn", reach->end, err));
+		TRY(lsn_put(json, "stop_lsn", reach->lsn, err));
+	TRY(lsn_put(json, "end_lsn", reach->end, err));
 	TRY(json_put(json, "at_end_of_archive", json_boolean(reach->at_end), err));
 	return encode_commit(&reach->last_commit, json, err);
 }

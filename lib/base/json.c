@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 void json_cleanup(json_t **json)
 {
@@ -73,6 +74,35 @@ bool json_get_integer(const json_t *object, const char *key, int64_t minimum, in
 	if (*value < minimum || *value > maximum)
 		return fail(err, ERROR_CORRUPT, "\"%s\" is %" PRId64 ", not between %" PRId64 " and %" PRId64, key,
 			    *value, minimum, maximum);
+	return true;
+}
+
+bool json_get_u32(const json_t *object, const char *key, uint32_t *value, struct error *err)
+{
+	int64_t wide;
+
+	TRY(json_get_integer(object, key, 0, UINT32_MAX, &wide, err));
+	*value = (uint32_t) wide;
+	return true;
+}
+
+bool json_get_u64(const json_t *object, const char *key, uint64_t *value, struct error *err)
+{
+	int64_t wide;
+
+	TRY(json_get_integer(object, key, 0, INT64_MAX, &wide, err));
+	*value = (uint64_t) wide;
+	return true;
+}
+
+bool json_copy_text(const json_t *object, const char *key, char *text, size_t size, struct error *err)
+{
+	const char *value;
+
+	TRY(json_get_text(object, key, &value, err));
+	if (strlen(value) >= size)
+		return fail(err, ERROR_CORRUPT, "\"%s\" is too long", key);
+	memcpy(text, value, strlen(value) + 1);
 	return true;
 }
 

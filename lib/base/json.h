@@ -21,6 +21,11 @@ bool json_encode(const json_t *json, struct buf *text, struct error *err) MUST_C
 bool json_get_text(const json_t *object, const char *key, const char **text, struct error *err) MUST_CHECK;
 bool json_get_integer(const json_t *object, const char *key, int64_t minimum, int64_t maximum, int64_t *value,
 		      struct error *err) MUST_CHECK;
+bool json_get_u32(const json_t *object, const char *key, uint32_t *value, struct error *err) MUST_CHECK;
+/* Up to INT64_MAX: JSON's integers are signed here. */
+bool json_get_u64(const json_t *object, const char *key, uint64_t *value, struct error *err) MUST_CHECK;
+/* Copies the text with its zero; CORRUPT when it does not fit into `size` bytes. */
+bool json_copy_text(const json_t *object, const char *key, char *text, size_t size, struct error *err) MUST_CHECK;
 bool json_get_array(const json_t *object, const char *key, json_t **array, struct error *err) MUST_CHECK;
 bool json_get_object(const json_t *object, const char *key, json_t **member, struct error *err) MUST_CHECK;
 

@@ -108,39 +108,3 @@ uint64_t wal_segment_of(uint64_t lsn, uint32_t segment_size)
 {
 	return lsn / segment_size;
 }
-
-void lsn_format(uint64_t lsn, char text[LSN_TEXT_SIZE])
-{
-	snprintf(text, LSN_TEXT_SIZE, "%X/%X", (uint32_t) (lsn >> 32), (uint32_t) lsn);
-}
-
-/* One to eight digits of either case, as pg_lsn_in() of pg_lsn.c takes them. */
-static const char *lsn_half_parse(const char *text, uint32_t *value)
-{
-	int digits = 0;
-
-	*value = 0;
-	for (; digits < FIELD_DIGITS; digits++, text++) {
-		char upper = *text >= 'a' && *text <= 'f' ? (char) (*text - 'a' + 'A') : *text;
-		uint32_t digit;
-
-		if (!digit_value(upper, &digit))
-			break;
-		*value = *value << 4 | digit;
-	}
-	return digits > 0 ? text : NULL;
-}
-
-bool lsn_parse(const char *text, uint64_t *lsn)
-{
-	uint32_t high, low;
-	const char *rest = lsn_half_parse(text, &high);
-
-	if (rest == NULL || *rest != '/')
-		return false;
-	rest = lsn_half_parse(rest + 1, &low);
-	if (rest == NULL || *rest != '\0')
-		return false;
-	*lsn = (uint64_t) high << 32 | low;
-	return true;
-}

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "base/error.h"
+#include "pg/lsn.h"
 
 #define WAL_NAME_MAX	     64
 #define WAL_SEGMENT_SIZE_MIN (1u << 20)
@@ -31,7 +31,3 @@ uint64_t wal_segment_number(const struct wal_name *name, uint32_t segment_size);
 uint64_t wal_segment_start(const struct wal_name *name, uint32_t segment_size); /* LSN of its first byte */
 /* The segment that holds byte `lsn`. */
 uint64_t wal_segment_of(uint64_t lsn, uint32_t segment_size);
-
-#define LSN_TEXT_SIZE 20
-void lsn_format(uint64_t lsn, char text[LSN_TEXT_SIZE]); /* "0/1A2B3C4D" */
-bool lsn_parse(const char *text, uint64_t *lsn);

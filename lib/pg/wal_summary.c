@@ -205,14 +205,6 @@ uint64_t wal_summary_last_record(const struct wal_summary *const *summaries, int
 	return 0;
 }
 
-static bool put_lsn(json_t *object, const char *key, uint64_t lsn, struct error *err)
-{
-	char text[LSN_TEXT_SIZE];
-
-	lsn_format(lsn, text);
-	return json_put(object, key, json_string(text), err);
-}
-
 static bool put_integer(json_t *object, const char *key, int64_t value, struct error *err)
 {
 	return json_put(object, key, json_integer(value), err);
@@ -233,14 +225,14 @@ static bool put_crossings(const struct wal_summary *summary, json_t *object, str
 
 		TRY(json_put(object, "head", head, err));
 		TRY(put_integer(head, "size", summary->head_size, err));
-		TRY(put_lsn(head, "end", summary->head_end, err));
+		TRY(lsn_put(head, "end", summary->head_end, err));
 		TRY(put_bytes(head, "bytes", &summary->head, err));
 	}
 	if (summary->tail_record > 0) {
 		json_t *tail = json_object();
 
 		TRY(json_put(object, "tail", tail, err));
-		TRY(put_lsn(tail, "record", summary->tail_record, err));
+		TRY(lsn_put(tail, "record", summary->tail_record, err));
 		TRY(put_integer(tail, "total", summary->tail_total, err));
 		TRY(put_integer(tail, "size", summary->tail_size, err));
 		TRY(put_bytes(tail, "bytes", &summary->tail, err));
@@ -290,8 +282,8 @@ static bool put_tablespaces(const struct wal_summary *summary, json_t *object, s
 		json_t *tablespace = json_object();
 
 		TRY(json_add(tablespaces, tablespace, err));
-		TRY(put_lsn(tablespace, "lsn", summary->tablespaces[i].lsn, err));
-		TRY(put_lsn(tablespace, "previous", summary->tablespaces[i].previous, err));
+		TRY(lsn_put(tablespace, "lsn", summary->tablespaces[i].lsn, err));
+		TRY(lsn_put(tablespace, "previous", summary->tablespaces[i].previous, err));
 		TRY(put_integer(tablespace, "oid", summary->tablespaces[i].oid, err));
 		TRY(put_path(tablespace, summary->tablespaces[i].path, err));
 	}
@@ -309,7 +301,7 @@ static bool put_restore_points(const struct wal_summary *summary, json_t *object
 
 		if (json_array_append_new(points, point) != 0)
 			return fail(err, ERROR_SYSTEM, "out of memory");
-		TRY(put_lsn(point, "lsn", summary->restore_points[i].lsn, err));
+		TRY(lsn_put(point, "lsn", summary->restore_points[i].lsn, err));
 		TRY(put_integer(point, "time_us", summary->restore_points[i].time_us, err));
 		TRY(put_name(point, summary->restore_points[i].name, err));
 	}
@@ -322,41 +314,24 @@ bool wal_summary_encode(const struct wal_summary *summary, json_t *object, struc
 	TRY(put_integer(object, "magic", summary->magic, err));
 	TRY(put_integer(object, "segment_size", summary->segment_size, err));
 	TRY(put_integer(object, "page_size", summary->page_size, err));
-	TRY(put_lsn(object, "start", summary->start, err));
+	TRY(lsn_put(object, "start", summary->start, err));
 	if (!summary->understood)
 		return true;
-	TRY(put_lsn(object, "end", summary->end, err));
+	TRY(lsn_put(object, "end", summary->end, err));
 	TRY(json_put(object, "ends_early", json_boolean(summary->ends_early), err));
-	TRY(put_lsn(object, "first_record", summary->first_record, err));
-	TRY(put_lsn(object, "previous_record", summary->previous_record, err));
-	TRY(put_lsn(object, "last_record", summary->last_record, err));
+	TRY(lsn_put(object, "first_record", summary->first_record, err));
+	TRY(lsn_put(object, "previous_record", summary->previous_record, err));
+	TRY(lsn_put(object, "last_record", summary->last_record, err));
 	TRY(put_integer(object, "commits", summary->commits, err));
 	TRY(put_integer(object, "aborts", summary->aborts, err));
 	TRY(put_integer(object, "time_min_us", summary->time_min_us, err));
 	TRY(put_integer(object, "time_max_us", summary->time_max_us, err));
-	TRY(put_lsn(object, "last_commit", summary->last_commit, err));
+	TRY(lsn_put(object, "last_commit", summary->last_commit, err));
 	TRY(put_integer(object, "last_commit_time_us", summary->last_commit_time_us, err));
 	TRY(put_integer(object, "last_commit_xid", summary->last_commit_xid, err));
 	TRY(put_crossings(summary, object, err));
 	TRY(put_restore_points(summary, object, err));
 	return put_tablespaces(summary, object, err);
-}
-
-static bool get_lsn(const json_t *object, const char *key, uint64_t *lsn, struct error *err)
-{
-	const char *text;
-
-	TRY(json_get_text(object, key, &text, err));
-	return lsn_parse(text, lsn) ? true : fail(err, ERROR_CORRUPT, "\"%s\" is not an LSN", key);
-}
-
-static bool get_u32(const json_t *object, const char *key, uint32_t *value, struct error *err)
-{
-	int64_t wide;
-
-	TRY(json_get_integer(object, key, 0, UINT32_MAX, &wide, err));
-	*value = (uint32_t) wide;
-	return true;
 }
 
 static bool get_time(const json_t *object, const char *key, int64_t *time_us, struct error *err)
@@ -392,8 +367,8 @@ static bool get_head(const json_t *object, struct wal_summary *summary, struct e
 	json_t *head;
 
 	TRY(json_get_object(object, "head", &head, err));
-	TRY(get_u32(head, "size", &summary->head_size, err));
-	TRY(get_lsn(head, "end", &summary->head_end, err));
+	TRY(json_get_u32(head, "size", &summary->head_size, err));
+	TRY(lsn_get(head, "end", &summary->head_end, err));
 	return get_bytes(head, "bytes", summary->head_size, &summary->head, err);
 }
 
@@ -402,9 +377,9 @@ static bool get_tail(const json_t *object, struct wal_summary *summary, struct e
 	json_t *tail;
 
 	TRY(json_get_object(object, "tail", &tail, err));
-	TRY(get_lsn(tail, "record", &summary->tail_record, err));
-	TRY(get_u32(tail, "total", &summary->tail_total, err));
-	TRY(get_u32(tail, "size", &summary->tail_size, err));
+	TRY(lsn_get(tail, "record", &summary->tail_record, err));
+	TRY(json_get_u32(tail, "total", &summary->tail_total, err));
+	TRY(json_get_u32(tail, "size", &summary->tail_size, err));
 	if (summary->tail_size > summary->tail_total)
 		return fail(err, ERROR_CORRUPT, "more of a record than there is");
 	return get_bytes(tail, "bytes", summary->tail_size, &summary->tail, err);
@@ -444,7 +419,7 @@ static bool get_restore_points(const json_t *object, struct wal_summary *summary
 	for (size_t i = 0; i < json_array_size(points); i++) {
 		const json_t *point = json_array_get(points, i);
 
-		TRY(get_lsn(point, "lsn", &summary->restore_points[i].lsn, err));
+		TRY(lsn_get(point, "lsn", &summary->restore_points[i].lsn, err));
 		TRY(get_time(point, "time_us", &summary->restore_points[i].time_us, err));
 		TRY(get_name(point, summary->restore_points[i].name, err));
 	}
@@ -480,9 +455,9 @@ static bool get_tablespaces(const json_t *object, struct wal_summary *summary, s
 	for (size_t i = 0; i < json_array_size(tablespaces); i++) {
 		const json_t *tablespace = json_array_get(tablespaces, i);
 
-		TRY(get_lsn(tablespace, "lsn", &summary->tablespaces[i].lsn, err));
-		TRY(get_lsn(tablespace, "previous", &summary->tablespaces[i].previous, err));
-		TRY(get_u32(tablespace, "oid", &summary->tablespaces[i].oid, err));
+		TRY(lsn_get(tablespace, "lsn", &summary->tablespaces[i].lsn, err));
+		TRY(lsn_get(tablespace, "previous", &summary->tablespaces[i].previous, err));
+		TRY(json_get_u32(tablespace, "oid", &summary->tablespaces[i].oid, err));
 		TRY(get_path(tablespace, summary->tablespaces[i].path, err));
 	}
 	return true;
@@ -493,10 +468,10 @@ static bool get_segment(const json_t *object, struct wal_summary *summary, struc
 	uint32_t magic;
 
 	TRY(get_flag(object, "understood", &summary->understood, err));
-	TRY(get_u32(object, "magic", &magic, err));
-	TRY(get_u32(object, "segment_size", &summary->segment_size, err));
-	TRY(get_u32(object, "page_size", &summary->page_size, err));
-	TRY(get_lsn(object, "start", &summary->start, err));
+	TRY(json_get_u32(object, "magic", &magic, err));
+	TRY(json_get_u32(object, "segment_size", &summary->segment_size, err));
+	TRY(json_get_u32(object, "page_size", &summary->page_size, err));
+	TRY(lsn_get(object, "start", &summary->start, err));
 	if (magic > UINT16_MAX || !wal_segment_size_valid(summary->segment_size) ||
 	    summary->page_size < WAL_PAGE_HEADER_LONG_SIZE || summary->segment_size % summary->page_size != 0)
 		return fail(err, ERROR_CORRUPT, "no segment has such a size, or pages of such a size");
@@ -509,18 +484,18 @@ static bool summary_get(const json_t *object, struct wal_summary *summary, struc
 	TRY(get_segment(object, summary, err));
 	if (!summary->understood)
 		return true;
-	TRY(get_lsn(object, "end", &summary->end, err));
+	TRY(lsn_get(object, "end", &summary->end, err));
 	TRY(get_flag(object, "ends_early", &summary->ends_early, err));
-	TRY(get_lsn(object, "first_record", &summary->first_record, err));
-	TRY(get_lsn(object, "previous_record", &summary->previous_record, err));
-	TRY(get_lsn(object, "last_record", &summary->last_record, err));
-	TRY(get_u32(object, "commits", &summary->commits, err));
-	TRY(get_u32(object, "aborts", &summary->aborts, err));
+	TRY(lsn_get(object, "first_record", &summary->first_record, err));
+	TRY(lsn_get(object, "previous_record", &summary->previous_record, err));
+	TRY(lsn_get(object, "last_record", &summary->last_record, err));
+	TRY(json_get_u32(object, "commits", &summary->commits, err));
+	TRY(json_get_u32(object, "aborts", &summary->aborts, err));
 	TRY(get_time(object, "time_min_us", &summary->time_min_us, err));
 	TRY(get_time(object, "time_max_us", &summary->time_max_us, err));
-	TRY(get_lsn(object, "last_commit", &summary->last_commit, err));
+	TRY(lsn_get(object, "last_commit", &summary->last_commit, err));
 	TRY(get_time(object, "last_commit_time_us", &summary->last_commit_time_us, err));
-	TRY(get_u32(object, "last_commit_xid", &summary->last_commit_xid, err));
+	TRY(json_get_u32(object, "last_commit_xid", &summary->last_commit_xid, err));
 	if (json_object_get(object, "head") != NULL)
 		TRY(get_head(object, summary, err));
 	if (json_object_get(object, "tail") != NULL)

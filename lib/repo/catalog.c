@@ -28,14 +28,6 @@ void catalog_release(struct catalog *catalog)
 	catalog->count = 0;
 }
 
-static bool put_lsn(json_t *json, const char *key, uint64_t lsn, struct error *err)
-{
-	char text[LSN_TEXT_SIZE];
-
-	lsn_format(lsn, text);
-	return json_put(json, key, json_string(text), err);
-}
-
 static bool put_tablespaces(json_t *json, const struct backup *backup, struct error *err)
 {
 	json_t *array = json_array();
@@ -60,8 +52,8 @@ bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
 	TRY(json_put(json, "host", json_string(backup->host), err));
 	TRY(json_put(json, "started_us", json_integer(backup->started_us), err));
 	TRY(json_put(json, "finished_us", json_integer(backup->finished_us), err));
-	TRY(put_lsn(json, "start_lsn", backup->start_lsn, err));
-	TRY(put_lsn(json, "stop_lsn", backup->stop_lsn, err));
+	TRY(lsn_put(json, "start_lsn", backup->start_lsn, err));
+	TRY(lsn_put(json, "stop_lsn", backup->stop_lsn, err));
 	TRY(json_put(json, "start_timeline", json_integer(backup->start_timeline), err));
 	TRY(json_put(json, "stop_timeline", json_integer(backup->stop_timeline), err));
 	TRY(json_put(json, "segment_size", json_integer(backup->segment_size), err));
@@ -73,43 +65,6 @@ bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
 	TRY(json_put(json, "checksum_failures", json_integer((json_int_t) backup->checksum_failures), err));
 	TRY(json_put(json, "manifest_parts", json_integer(backup->manifest_parts), err));
 	return put_tablespaces(json, backup, err);
-}
-
-static bool get_text(const json_t *json, const char *key, char *text, size_t size, struct error *err)
-{
-	const char *value;
-
-	TRY(json_get_text(json, key, &value, err));
-	if (strlen(value) >= size)
-		return fail(err, ERROR_CORRUPT, "\"%s\" is too long", key);
-	memcpy(text, value, strlen(value) + 1);
-	return true;
-}
-
-static bool get_lsn(const json_t *json, const char *key, uint64_t *lsn, struct error *err)
-{
-	const char *value;
-
-	TRY(json_get_text(json, key, &value, err));
-	return lsn_parse(value, lsn) ? true : fail(err, ERROR_CORRUPT, "\"%s\" is not an LSN", key);
-}
-
-static bool get_u32(const json_t *json, const char *key, uint32_t *number, struct error *err)
-{
-	int64_t value;
-
-	TRY(json_get_integer(json, key, 0, UINT32_MAX, &value, err));
-	*number = (uint32_t) value;
-	return true;
-}
-
-static bool get_u64(const json_t *json, const char *key, uint64_t *number, struct error *err)
-{
-	int64_t value;
-
-	TRY(json_get_integer(json, key, 0, INT64_MAX, &value, err));
-	*number = (uint64_t) value;
-	return true;
 }
 
 static bool get_tablespaces(const json_t *json, struct backup *backup, struct error *err)
@@ -127,34 +82,34 @@ static bool get_tablespaces(const json_t *json, struct backup *backup, struct er
 		const json_t *member = json_array_get(array, i);
 		struct tablespace *tablespace = &backup->tablespaces[backup->tablespace_count++];
 
-		TRY(get_u32(member, "oid", &tablespace->oid, err));
-		TRY(get_text(member, "path", tablespace->path, sizeof(tablespace->path), err));
+		TRY(json_get_u32(member, "oid", &tablespace->oid, err));
+		TRY(json_copy_text(member, "path", tablespace->path, sizeof(tablespace->path), err));
 	}
 	return true;
 }
 
 static bool backup_decode(const json_t *json, struct backup *backup, struct error *err)
 {
-	TRY(get_text(json, "label", backup->label, sizeof(backup->label), err));
-	TRY(get_text(json, "name", backup->name, sizeof(backup->name), err));
-	TRY(get_text(json, "note", backup->note, sizeof(backup->note), err));
-	TRY(get_text(json, "host", backup->host, sizeof(backup->host), err));
+	TRY(json_copy_text(json, "label", backup->label, sizeof(backup->label), err));
+	TRY(json_copy_text(json, "name", backup->name, sizeof(backup->name), err));
+	TRY(json_copy_text(json, "note", backup->note, sizeof(backup->note), err));
+	TRY(json_copy_text(json, "host", backup->host, sizeof(backup->host), err));
 	TRY(json_get_integer(json, "started_us", 0, INT64_MAX, &backup->started_us, err));
 	TRY(json_get_integer(json, "finished_us", 0, INT64_MAX, &backup->finished_us, err));
-	TRY(get_lsn(json, "start_lsn", &backup->start_lsn, err));
-	TRY(get_lsn(json, "stop_lsn", &backup->stop_lsn, err));
-	TRY(get_u32(json, "start_timeline", &backup->start_timeline, err));
-	TRY(get_u32(json, "stop_timeline", &backup->stop_timeline, err));
-	TRY(get_u32(json, "segment_size", &backup->segment_size, err));
+	TRY(lsn_get(json, "start_lsn", &backup->start_lsn, err));
+	TRY(lsn_get(json, "stop_lsn", &backup->stop_lsn, err));
+	TRY(json_get_u32(json, "start_timeline", &backup->start_timeline, err));
+	TRY(json_get_u32(json, "stop_timeline", &backup->stop_timeline, err));
+	TRY(json_get_u32(json, "segment_size", &backup->segment_size, err));
 	if (!wal_segment_size_valid(backup->segment_size))
 		return fail(err, ERROR_CORRUPT, "\"segment_size\" is no segment size");
 	TRY(json_get_integer(json, "server_version", 0, INT32_MAX, &backup->server_version, err));
 	backup->from_standby = json_is_true(json_object_get(json, "from_standby"));
-	TRY(get_u64(json, "database_bytes", &backup->database_bytes, err));
-	TRY(get_u64(json, "stored_bytes", &backup->stored_bytes, err));
-	TRY(get_u64(json, "files", &backup->file_count, err));
-	TRY(get_u64(json, "checksum_failures", &backup->checksum_failures, err));
-	TRY(get_u32(json, "manifest_parts", &backup->manifest_parts, err));
+	TRY(json_get_u64(json, "database_bytes", &backup->database_bytes, err));
+	TRY(json_get_u64(json, "stored_bytes", &backup->stored_bytes, err));
+	TRY(json_get_u64(json, "files", &backup->file_count, err));
+	TRY(json_get_u64(json, "checksum_failures", &backup->checksum_failures, err));
+	TRY(json_get_u32(json, "manifest_parts", &backup->manifest_parts, err));
 	return get_tablespaces(json, backup, err);
 }
 
