@@ -331,6 +331,7 @@ sub _syscall_points {
 		my ($pid, $name) = /^(\d+)\s+(\w+)\(/ or next;
 		my $when = ++$count{$pid}{$name};
 		next if $. == 1;    # the execve of the command itself: nothing of it has run yet
+		next if $name eq 'rt_sigreturn';    # the return from a handler: strace does not kill there
 		$is_counted ||= $_ =~ $from;
 		push @points, [ $name, $when ] if $is_counted && !$seen{"$name $when"}++;
 	}
