@@ -81,6 +81,13 @@ harmed([ $first_pack, $manifest ], sub { damage($path->($first_pack), 'swap', ot
 	File::Path::remove_tree("$Pitr::TEST_DIRECTORY/never");
 });
 
+# The same segment, of the same cluster, sealed with the same key, but in another repository.
+my $twin = repo('twin', settings => { 'key-file' => $repo->key })->init($node);
+my $segment = directory('twin') . '/' . ($middle =~ s/.*\///r);
+run_ok([ 'pitr-fetch', $repo->options, $middle =~ s/.*\///r, $segment ], 'a segment is fetched');
+run_ok([ 'pitr-archive', $twin->options, $segment ], '… and stored in another repository of the cluster');
+my ($of_twin) = $twin->objects(qr/\Q@{[ $middle =~ s{.*\/}{}r ]}\E$/);
+
 # --- WAL that is read while the server recovers ----------------------------------------------------------------------------
 my $start = sub {
 	my ($name, $title) = @_;
@@ -97,6 +104,7 @@ my @harms = (
 	[ 'a segment missing in the middle', sub { damage($path->($middle), 'remove') },            qr/is missing from the repository/ ],
 	[ 'two segments swapped',          sub { damage($path->($middle), 'swap', other => $path->($next)) }, qr/was sealed as/ ],
 	[ 'a segment of another cluster',  sub { File::Copy::copy($other->path . "/$foreign", $path->($middle)) }, qr/$after_backup/ ],
+	[ 'a segment of another repository', sub { File::Copy::copy($twin->path . "/$of_twin", $path->($middle)) }, qr/belongs to repository/ ],
 	[ 'the wrong key',                 sub { write_file($repo->key, $other_key_text) },         qr/host key/ ],
 	[ 'an unreachable repository',     sub { rename $repo->path, $repo->path . '.away' },       qr/is it mounted/ ],
 );
