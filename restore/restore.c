@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "config/program.h"
 #include "lay_down.h"
 #include "owner.h"
 #include "pg/control_file.h"
@@ -14,15 +15,11 @@
 static bool print_json(const struct plan *plan, const char *pgdata, struct error *err)
 {
 	json_t *json JSON_CLEANUP = json_object();
-	BUF(text, 4 * MiB);
 
 	TRY(report_encode(plan, json, err));
 	if (pgdata != NULL)
 		TRY(json_put(json, "data_directory", json_string(pgdata), err));
-	TRY(json_encode(json, &text, err));
-	(void) fwrite(text.data, 1, text.size, stdout);
-	(void) putchar('\n');
-	return true;
+	return program_print(json, err);
 }
 
 static mode_t file_mode(const struct laid *laid)
