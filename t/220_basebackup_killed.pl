@@ -7,9 +7,8 @@ use lib "$FindBin::RealBin/lib";
 use Pitr;
 
 my $repo = repo('main', key => 1);
-my $node = cluster('source', repo => $repo, log_commits => 1);
-my $oracle = oracle($node);
-$oracle->load(transactions => 20);
+my $node = cluster('source', repo => $repo);
+$node->query('CREATE TABLE kept AS SELECT g AS id FROM generate_series(1, 4000) g');
 my @backup = ('pitr-basebackup', $repo->options, $node->connection, '--checkpoint=fast', '--wal-timeout=30s');
 my $listed = sub {
 	my ($status, $stdout) = run_program([ 'pitr-catalog', $repo->options, '--json', 'list' ]);
@@ -38,13 +37,11 @@ run_ok(\@backup, 'the next run succeeds without help');
 my @objects = run_ok([ 'python3', "$Pitr::ROOT/t/format/check_repository.py", $repo->key, $repo->path ],
 	'every object under a final name is whole, read by the independent implementation');
 note("objects: $objects[0]");
-$oracle->load(transactions => 20);
-$node->archive_all;
-$oracle->commits;
+$node->query('INSERT INTO kept VALUES (4001)');
 $node->archive_all;
 $node->stop;
 my $copy = restore('copy', source => $node, repo => $repo);
-is_restored_to($copy, $oracle, { latest => 1 }, 'and the newest backup restores everything') if $copy;
+is($copy->query('SELECT count(*), max(id) FROM kept'), '4001|4001', 'and the newest backup restores everything') if $copy;
 
 # See the check fail.
 my ($pack) = $repo->objects(qr{/pack/});
