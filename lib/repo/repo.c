@@ -24,7 +24,6 @@ static struct object_identity repo_object(const struct repo *repo, const char *k
 
 static bool repo_open_storage(struct repo *repo, const struct options *options, struct error *err)
 {
-	char sender[sizeof(repo->host) + 16];
 	struct storage_settings settings = {
 		.url = options->repo,
 		.retry_for_ms = options->retry_for,
@@ -36,10 +35,8 @@ static bool repo_open_storage(struct repo *repo, const struct options *options, 
 		.s3_sse = options->s3_sse,
 		.s3_kms_key_id = options->s3_kms_key_id,
 		.s3_create_only = options->s3_create_only,
-		.sender = sender,
 	};
 
-	(void) snprintf(sender, sizeof(sender), "%s-%ld", repo->host, (long) getpid());
 	return storage_open(&settings, &repo->storage, err);
 }
 

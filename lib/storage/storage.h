@@ -27,7 +27,6 @@ struct storage_settings {
 	int64_t retry_for_ms; /* how long a network operation is retried */
 	const char *s3_endpoint, *s3_region, *s3_addressing, *s3_ca_file, *s3_storage_class, *s3_sse, *s3_kms_key_id;
 	bool s3_create_only; /* false: the server has no atomic create; HEAD, then PUT */
-	const char *sender;  /* host name and process for temporary names */
 };
 
 /* Contacts nothing yet. A directory need not exist; it is never created here. */

@@ -104,7 +104,6 @@ int main(int argc, char **argv)
 		.s3_sse = getenv("PITR_S3_SSE"),
 		.s3_kms_key_id = getenv("PITR_S3_KMS_KEY_ID"),
 		.s3_create_only = create_only == NULL || strcmp(create_only, "off") != 0,
-		.sender = "storage_tool",
 	};
 	struct storage *storage = NULL;
 	struct error err = {.kind = ERROR_USAGE, .text = "no verb"};
