@@ -1,15 +1,9 @@
 #include "base/buf.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct bytes bytes_of(const void *data, size_t size)
-{
-	return (struct bytes){.data = data, .size = size};
-}
 
 struct bytes bytes_of_text(const char *text)
 {
@@ -19,12 +13,6 @@ struct bytes bytes_of_text(const char *text)
 struct bytes buf_bytes(const struct buf *buf)
 {
 	return bytes_of(buf->data, buf->size);
-}
-
-struct bytes bytes_slice(struct bytes whole, size_t offset, size_t size)
-{
-	assert(offset <= whole.size && size <= whole.size - offset);
-	return (struct bytes){.data = size == 0 ? NULL : whole.data + offset, .size = size};
 }
 
 bool bytes_equal(struct bytes a, struct bytes b)
@@ -130,21 +118,6 @@ bool buf_put_u8(struct buf *buf, uint8_t value, struct error *err)
 	return buf_append(buf, bytes_of(&value, 1), err);
 }
 
-uint16_t load_u16(const uint8_t *from)
-{
-	return (uint16_t) (from[0] | from[1] << 8);
-}
-
-uint32_t load_u32(const uint8_t *from)
-{
-	return (uint32_t) from[0] | (uint32_t) from[1] << 8 | (uint32_t) from[2] << 16 | (uint32_t) from[3] << 24;
-}
-
-uint64_t load_u64(const uint8_t *from)
-{
-	return load_u32(from) | (uint64_t) load_u32(from + 4) << 32;
-}
-
 void store_u16(uint8_t *to, uint16_t value)
 {
 	to[0] = (uint8_t) value;
@@ -161,47 +134,4 @@ void store_u64(uint8_t *to, uint64_t value)
 {
 	store_u32(to, (uint32_t) value);
 	store_u32(to + 4, (uint32_t) (value >> 32));
-}
-
-struct reader reader_init(struct bytes bytes)
-{
-	return (struct reader){.rest = bytes, .bad = false};
-}
-
-struct bytes reader_bytes(struct reader *reader, size_t size)
-{
-	if (reader->bad || size > reader->rest.size) {
-		reader->bad = true;
-		return (struct bytes){.data = NULL, .size = 0};
-	}
-
-	struct bytes taken = {.data = reader->rest.data, .size = size};
-	if (size > 0)
-		reader->rest.data += size;
-	reader->rest.size -= size;
-	return taken;
-}
-
-uint8_t reader_u8(struct reader *reader)
-{
-	struct bytes taken = reader_bytes(reader, 1);
-	return reader->bad ? 0 : taken.data[0];
-}
-
-uint16_t reader_u16(struct reader *reader)
-{
-	struct bytes taken = reader_bytes(reader, 2);
-	return reader->bad ? 0 : load_u16(taken.data);
-}
-
-uint32_t reader_u32(struct reader *reader)
-{
-	struct bytes taken = reader_bytes(reader, 4);
-	return reader->bad ? 0 : load_u32(taken.data);
-}
-
-uint64_t reader_u64(struct reader *reader)
-{
-	struct bytes taken = reader_bytes(reader, 8);
-	return reader->bad ? 0 : load_u64(taken.data);
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "pg/crc32c.h"
 
 /* XLogPageHeaderData (access/xlog_internal.h), the same in 13 to 18. The overwrite flag came with 13.5 and 14.1. */
@@ -21,41 +20,9 @@
 /* XLogRecord (access/xlogrecord.h), the same in 13 to 18. Records begin at multiples of 8 (MAXALIGN), so that the
  * length, which comes first, is never split; the rest of the header may be. */
 #define RECORD_AT_LENGTH   0
-#define RECORD_AT_XID	   4
 #define RECORD_AT_PREVIOUS 8
-#define RECORD_AT_INFO	   16
-#define RECORD_AT_MANAGER  17
 #define RECORD_AT_CRC	   20
 #define RECORD_ALIGNMENT   8
-
-/* Identifiers of a record's parts (access/xlogrecord.h; TOPLEVEL_XID since 14). Lower ones are block references, which
- * no record that is read here has. */
-#define PART_DATA_SHORT	  255
-#define PART_DATA_LONG	  254
-#define PART_ORIGIN	  253
-#define PART_TOPLEVEL_XID 252
-
-/* access/rmgrlist.h, catalog/pg_control.h, access/xact.h, commands/tablespace.h. */
-#define MANAGER_XLOG	     0
-#define MANAGER_TRANSACTION  1
-#define MANAGER_TABLESPACE   5
-#define INFO_MASK	     0xF0 /* the lower half belongs to xloginsert.c */
-#define INFO_SWITCH	     0x40
-#define INFO_RESTORE_POINT   0x70
-#define INFO_TRANSACTION     0x70
-#define INFO_CREATE	     0x00
-#define INFO_COMMIT	     0x00
-#define INFO_ABORT	     0x20
-#define INFO_COMMIT_PREPARED 0x30
-#define INFO_ABORT_PREPARED  0x40
-#define INFO_HAS_XINFO	     0x80
-
-#define XINFO_DATABASE	    (1u << 0)
-#define XINFO_SUBXACTS	    (1u << 1)
-#define XINFO_FILES	    (1u << 2)
-#define XINFO_INVALIDATIONS (1u << 3)
-#define XINFO_TWOPHASE	    (1u << 4)
-#define XINFO_DROPPED_STATS (1u << 8) /* since 15 */
 
 struct wal_walk {
 	wal_visit visit;
@@ -74,6 +41,7 @@ struct wal_walk {
 	struct wal_crossing record;
 	uint32_t record_crc;
 	struct buf record_bytes; /* the whole of it, of the few kinds that are read */
+	struct wal_event event;	 /* here so that it need not be cleared for each record */
 };
 
 static uint64_t align(uint64_t lsn)
@@ -116,171 +84,6 @@ const struct wal_crossing *wal_walk_tail(const struct wal_walk *walk)
 	return walk->in_record && !walk->ended ? &walk->record : NULL;
 }
 
-/* Microseconds since 2000 to microseconds since 1970; a time beyond what 64 bits hold was never written by a server. */
-static int64_t time_from_postgres(uint64_t value)
-{
-	int64_t time_us;
-
-	return __builtin_add_overflow((int64_t) value, POSTGRES_EPOCH_US, &time_us) ? INT64_MAX : time_us;
-}
-
-static void skip(struct reader *reader, uint64_t size)
-{
-	(void) reader_bytes(reader, size <= SIZE_MAX ? (size_t) size : SIZE_MAX);
-}
-
-static void skip_array(struct reader *reader, size_t element_size)
-{
-	uint64_t count = reader_u32(reader);
-
-	skip(reader, count * element_size);
-}
-
-/* xl_xact_commit and xl_xact_abort: which parts follow is in xinfo, their order is that of ParseCommitRecord() and
- * ParseAbortRecord() (xactdesc.c). `is_cut`: the end of the record is not there, so the last part may be missing. */
-static bool transaction_read(struct wal_event *event, struct reader data, uint8_t info, uint16_t magic, bool is_cut)
-{
-	uint8_t operation = info & INFO_TRANSACTION;
-	bool is_prepared = operation == INFO_COMMIT_PREPARED || operation == INFO_ABORT_PREPARED;
-	bool is_commit = operation == INFO_COMMIT || operation == INFO_COMMIT_PREPARED;
-	uint32_t xinfo = 0;
-
-	event->time_us = time_from_postgres(reader_u64(&data));
-	if ((info & INFO_HAS_XINFO) != 0)
-		xinfo = reader_u32(&data);
-	if (data.bad || (is_prepared && (xinfo & XINFO_TWOPHASE) == 0))
-		return false;
-	event->kind = is_commit ? WAL_COMMIT : WAL_ABORT;
-	if (!is_prepared)
-		return true;
-	if ((xinfo & XINFO_DATABASE) != 0)
-		skip(&data, 8);
-	if ((xinfo & XINFO_SUBXACTS) != 0)
-		skip_array(&data, 4);
-	if ((xinfo & XINFO_FILES) != 0)
-		skip_array(&data, 12);
-	if ((xinfo & XINFO_DROPPED_STATS) != 0) /* xl_xact_stats_item grew in 18 */
-		skip_array(&data, wal_magic_version(magic) >= 18 ? 16 : 12);
-	if ((xinfo & XINFO_INVALIDATIONS) != 0 && is_commit)
-		skip_array(&data, 16);
-	event->xid = reader_u32(&data);
-	return !data.bad || is_cut;
-}
-
-/* xl_restore_point of xlog_internal.h: the name is padded with zeroes. */
-static bool restore_point_read(struct wal_event *event, struct reader data)
-{
-	uint64_t time = reader_u64(&data);
-	struct bytes name = reader_bytes(&data, sizeof(event->name));
-
-	if (data.bad)
-		return false;
-	event->kind = WAL_RESTORE_POINT;
-	event->time_us = time_from_postgres(time);
-	memcpy(event->name, name.data, sizeof(event->name));
-	event->name[sizeof(event->name) - 1] = '\0';
-	return true;
-}
-
-/* xl_tblspc_create_rec of commands/tablespace.h: the path ends with a zero. That of a tablespace made in place, below
- * pg_tblspc (allow_in_place_tablespaces, since 15), is empty: nothing outside of the data directory. */
-static bool tablespace_read(struct wal_event *event, struct reader data, bool is_cut)
-{
-	uint32_t oid = reader_u32(&data);
-	size_t room = data.rest.size;
-	struct bytes path = reader_bytes(&data, room < WAL_PATH_SIZE ? room : WAL_PATH_SIZE);
-	const uint8_t *end = data.bad || path.size == 0 ? NULL : memchr(path.data, 0, path.size);
-	size_t size = end != NULL ? (size_t) (end - path.data) : path.size;
-
-	if (data.bad || (end == NULL && (!is_cut || size >= WAL_PATH_SIZE)))
-		return false;
-	if (size > 0 ? path.data[0] != '/' : end != NULL)
-		return false;
-	event->kind = WAL_TABLESPACE;
-	event->tablespace = oid;
-	event->path_is_cut = end == NULL;
-	if (size > 0)
-		memcpy(event->path, path.data, size);
-	event->path[size] = '\0';
-	return true;
-}
-
-static bool is_interesting(uint8_t manager, uint8_t info)
-{
-	if (manager == MANAGER_TABLESPACE)
-		return (info & INFO_MASK) == INFO_CREATE;
-	if (manager == MANAGER_XLOG)
-		return (info & INFO_MASK) == INFO_RESTORE_POINT;
-	if (manager != MANAGER_TRANSACTION)
-		return false;
-	switch (info & INFO_TRANSACTION) {
-	case INFO_COMMIT:
-	case INFO_ABORT:
-	case INFO_COMMIT_PREPARED:
-	case INFO_ABORT_PREPARED:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Moves behind the headers of the record's parts, to its main data; false when there is none, or a block reference. */
-static bool main_data_find(struct reader *reader)
-{
-	for (;;) {
-		switch (reader_u8(reader)) {
-		case PART_ORIGIN:
-			skip(reader, 2);
-			break;
-		case PART_TOPLEVEL_XID:
-			skip(reader, 4);
-			break;
-		case PART_DATA_SHORT:
-			skip(reader, 1);
-			return !reader->bad;
-		case PART_DATA_LONG:
-			skip(reader, 4);
-			return !reader->bad;
-		default:
-			return false;
-		}
-	}
-}
-
-/* Fills in all but where the record lies. `record` may be cut short, but has its header. */
-static void record_read(uint16_t magic, struct bytes record, uint32_t total, struct wal_event *event)
-{
-	uint8_t info = record.data[RECORD_AT_INFO], manager = record.data[RECORD_AT_MANAGER];
-	uint32_t xid = load_u32(record.data + RECORD_AT_XID);
-	bool understood;
-
-	event->kind = WAL_OTHER;
-	event->previous = load_u64(record.data + RECORD_AT_PREVIOUS);
-	event->xid = xid;
-	event->time_us = 0;
-	event->name[0] = '\0';
-	event->tablespace = 0;
-	event->path_is_cut = false;
-	event->path[0] = '\0';
-	if (!is_interesting(manager, info))
-		return;
-	struct reader data =
-		reader_init(bytes_slice(record, WAL_RECORD_HEADER_SIZE, record.size - WAL_RECORD_HEADER_SIZE));
-	if (!main_data_find(&data))
-		return;
-	if (manager == MANAGER_TRANSACTION)
-		understood = transaction_read(event, data, info, magic, record.size < total);
-	else if (manager == MANAGER_TABLESPACE)
-		understood = tablespace_read(event, data, record.size < total);
-	else
-		understood = restore_point_read(event, data);
-	if (!understood) {
-		event->kind = WAL_OTHER;
-		event->xid = xid;
-		event->time_us = 0;
-	}
-}
-
 /* The CRC covers what follows the header first, then the header up to the CRC itself (ValidXLogRecord()). */
 static bool crc_matches(uint32_t crc_of_rest, const uint8_t *header)
 {
@@ -300,7 +103,8 @@ bool wal_record_decode(uint16_t magic, struct bytes record, uint32_t total, stru
 		if (!crc_matches(crc32c_add(CRC32C_INIT, rest), record.data))
 			return fail(err, ERROR_CORRUPT, "a WAL record has a wrong checksum");
 	}
-	record_read(magic, record, total, event);
+	wal_event_clear(event);
+	wal_event_read(magic, record, total, event);
 	return true;
 }
 
@@ -311,28 +115,23 @@ static bool previous_is_plausible(const struct wal_walk *walk, const uint8_t *he
 	return walk->previous != 0 ? previous == walk->previous : previous < lsn;
 }
 
-bool wal_record_is_switch(const uint8_t header[WAL_RECORD_HEADER_SIZE])
-{
-	return header[RECORD_AT_MANAGER] == MANAGER_XLOG && (header[RECORD_AT_INFO] & INFO_MASK) == INFO_SWITCH;
-}
-
 /* A complete record with a good CRC, from `lsn` to `end`; `record` holds its header, and all of it where it is read. */
 static bool record_finish(struct wal_walk *walk, struct bytes record, uint64_t lsn, uint64_t end, struct error *err)
 {
-	struct wal_event event;
+	struct wal_event *event = &walk->event;
 
-	record_read(walk->segment.magic, record, load_u32(record.data + RECORD_AT_LENGTH), &event);
-	event.lsn = lsn;
-	event.end = end;
+	wal_event_read(walk->segment.magic, record, load_u32(record.data + RECORD_AT_LENGTH), event);
+	event->lsn = lsn;
+	event->end = end;
 	if (wal_record_is_switch(record.data)) {
 		uint64_t size = walk->segment.segment_size;
 
-		event.end = (end + size - 1) / size * size;
-		walk->skip_to = event.end;
+		event->end = (end + size - 1) / size * size;
+		walk->skip_to = event->end;
 	}
 	walk->previous = lsn;
-	walk->position = event.end;
-	return walk->visit(walk->context, &event, err);
+	walk->position = event->end;
+	return walk->visit(walk->context, event, err);
 }
 
 static bool length_is_plausible(uint32_t total)
@@ -357,7 +156,7 @@ static bool record_continue(struct wal_walk *walk, struct bytes more, struct err
 		in_header = more.size < WAL_RECORD_HEADER_SIZE - before ? more.size : WAL_RECORD_HEADER_SIZE - before;
 	walk->record_crc = crc32c_add(walk->record_crc, bytes_slice(more, in_header, more.size - in_header));
 	if (record->size < WAL_RECORD_HEADER_SIZE || record->total <= sizeof(record->first) ||
-	    !is_interesting(record->first[RECORD_AT_MANAGER], record->first[RECORD_AT_INFO]))
+	    !wal_event_needs_all(record->first))
 		return true;
 	if (walk->record_bytes.size == 0 && before > 0)
 		TRY(buf_append(&walk->record_bytes, bytes_of(record->first, before), err));

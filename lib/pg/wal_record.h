@@ -1,6 +1,6 @@
 /* Walks the records of WAL segments of PostgreSQL 13 to 18, defensively: every length is checked against what is
- * there, CRCs are verified, nothing is allocated beyond a bound. The page magic selects the layout; with an unknown one
- * nothing is understood, and that is no error.
+ * there, CRCs are verified, nothing is allocated beyond a bound. What a record says is read by wal_event.h. The page
+ * magic selects the layout; with an unknown one nothing is understood, and that is no error.
  *
  * A walk is fed consecutive segments (or one alone). Records may cross pages and segments: the walk keeps an
  * unfinished record between segments; a walk that starts with the rest of a record whose beginning it has not seen
@@ -9,37 +9,13 @@
 #pragma once
 
 #include "base/buf.h"
+#include "pg/wal_event.h"
 #include "pg/wal_segment.h"
 
-#define WAL_RECORD_SIZE_MAX    (1u << 30)
-#define WAL_RECORD_HEADER_SIZE 24 /* SizeOfXLogRecord */
-/* Bytes kept of a record that crosses a segment boundary, on each side: enough for its header, the time of a commit or
- * an abort, the name of a restore point, and to tell that a tablespace was created; little, since every host of the
- * cluster can read them. */
-#define WAL_JOIN_SIZE_MAX 128
+#define WAL_RECORD_SIZE_MAX (1u << 30)
 
-#define WAL_PATH_SIZE 1024 /* MAXPGPATH: a tablespace's directory with its zero */
-
-enum wal_event_kind { WAL_COMMIT, WAL_ABORT, WAL_RESTORE_POINT, WAL_TABLESPACE, WAL_OTHER };
-
-struct wal_event {
-	enum wal_event_kind kind;
-	uint64_t lsn;	   /* start of the record */
-	uint64_t end;	   /* first byte behind it, aligned; of a segment switch: end of the segment */
-	uint64_t previous; /* start of the record before it, as it says itself (xl_prev) */
-	/* The transaction that commits or aborts. Two-phase: the prepared one (0 when a joined record does not show
-	 * it). ROLLBACK TO SAVEPOINT writes an abort that names the subtransaction. Other records: their xl_xid. */
-	uint32_t xid;
-	int64_t time_us; /* commit, abort, restore point: since 1970, UTC */
-	char name[64];	 /* restore point */
-	/* A tablespace that was created outside of the data directory: its identifier, and the absolute path at which
-	 * replay makes it again. */
-	uint32_t tablespace;
-	bool path_is_cut; /* a joined record does not show all of the path */
-	char path[WAL_PATH_SIZE];
-};
-
-/* Sees every complete record with a good CRC, in order; false stops the walk with *err. */
+/* Sees every complete record with a good CRC, in order; false stops the walk with *err. What the event borrows is gone
+ * behind it. */
 typedef bool (*wal_visit)(void *context, const struct wal_event *event, struct error *err);
 
 struct wal_walk;
@@ -72,5 +48,3 @@ const struct wal_crossing *wal_walk_tail(const struct wal_walk *walk);
  * they are too few for its header, or when it is complete and its CRC is wrong. */
 bool wal_record_decode(uint16_t magic, struct bytes record, uint32_t total, struct wal_event *event,
 		       struct error *err) MUST_CHECK;
-/* Is it a segment switch, behind which the rest of its segment is unused? `header` is all of the 24 bytes. */
-bool wal_record_is_switch(const uint8_t header[WAL_RECORD_HEADER_SIZE]);

@@ -1,41 +1,29 @@
 /* What one WAL segment says about itself: made while it is archived, stored with its object, read instead of the
  * segment by everything that looks for a point in time. Describes the segment alone; a record that crosses into the
- * next one is found by joining the summaries of both. Knows nothing of names, timelines' histories or repositories.
- *
- * As JSON (part of the repository format; LSNs are text like "0/1A2B3C4D" and "0/0" is none, times are integer
- * microseconds since 1970 UTC and 0 is none, bytes are lower-case hexadecimal):
- *   understood           boolean. False: magic, segment_size, page_size and start are all there is
- *   magic                XLOG_PAGE_MAGIC, integer
- *   segment_size, page_size    bytes
- *   start                LSN of the segment's first byte
- *   end                  LSN up to which WAL goes in it
- *   ends_early           boolean: WAL ends before the segment does, other than by a segment switch
- *   first_record         LSN: the first record that begins in it
- *   previous_record      LSN: the record before that one, as it says itself
- *   last_record          LSN: the last record that begins and ends in it
- *   commits, aborts      how many such records begin and end in it
- *   time_min_us, time_max_us   over those
- *   last_commit, last_commit_time_us, last_commit_xid   LSN, time, transaction
- *   head                 only when the segment begins with the rest of a record: {size, end, bytes}: how many bytes are
- *                        missing at the segment's beginning, LSN behind the record ("0/0": not in this segment), the
- *                        first 128 of the bytes that lie here
- *   tail                 only when a record begins here and goes on in the next segment: {record, total, size, bytes}:
- *                        its LSN, its length, how much of it lies here, the first 128 bytes of that
- *   restore_point_count  how many there are
- *   restore_points       the first 64: [{lsn, time_us, name}], "name_hex" instead of name when it is not UTF-8
- *   tablespace_count     how many were created outside of the data directory
- *   tablespaces          the first 8: [{lsn, previous, oid, path}]: LSN of the record and of the one before it, the
- *                        tablespace, its directory; "path_hex" instead of path when that is not UTF-8 or holds control
- *                        characters
+ * next one is found by joining the summaries of both. Knows nothing of names, timelines' histories or repositories;
+ * wal_summary_json.h stores it.
  */
 #pragma once
 
-#include "base/json.h"
+#include "pg/wal_changes.h"
 #include "pg/wal_record.h"
 
 #define WAL_RESTORE_POINTS_MAX 64
 /* Few, so that a summary fits into the meta section of an object (64 KiB) whatever the paths are. */
-#define WAL_TABLESPACES_MAX 8
+#define WAL_TABLESPACES_MAX	 8
+#define WAL_DATABASES_MAX	 8
+#define WAL_DROPS_MAX		 12
+#define WAL_DROP_FILES_MAX	 8
+#define WAL_DROP_RELATIONS_MAX	 8
+#define WAL_TRUNCATES_MAX	 8
+#define WAL_FILE_TRUNCATIONS_MAX 12
+#define WAL_LOCKS_MAX		 24
+#define WAL_CHANGES_MAX		 32
+#define WAL_RELATIONS_MAX	 16
+#define WAL_ENDS_MAX		 24
+/* Rows of one transaction in one relation that are worth a place: updated and deleted, or inserted. */
+#define WAL_CHANGE_ROWS_MIN   10
+#define WAL_CHANGE_INSERT_MIN 1000
 
 /* A tablespace that was created. */
 struct wal_tablespace {
@@ -43,6 +31,63 @@ struct wal_tablespace {
 	uint64_t previous; /* of the record before it */
 	uint32_t oid;
 	char path[WAL_PATH_SIZE];
+};
+
+/* The last checkpoint. */
+struct wal_checkpoint {
+	uint64_t lsn, redo;
+	uint64_t next_xid; /* with the epoch above */
+	int64_t time_us;
+	uint32_t timeline, previous_timeline;
+	bool is_shutdown;
+};
+
+/* A server ended recovery here and began a timeline. */
+struct wal_recovery_end {
+	uint64_t lsn; /* 0: there is none */
+	int64_t time_us;
+	uint32_t timeline, previous_timeline;
+};
+
+struct wal_database {
+	uint64_t lsn;
+	uint32_t xid, oid;
+	bool is_dropped; /* else created */
+};
+
+/* A commit that drops files of relations. */
+struct wal_drop {
+	uint64_t lsn;
+	int64_t time_us;
+	uint32_t xid, database;
+	uint32_t file_count, relation_count; /* all of them */
+	struct relation_file files[WAL_DROP_FILES_MAX];
+	uint32_t relations[WAL_DROP_RELATIONS_MAX];
+};
+
+/* TRUNCATE, which does not drop but replace; it counts when its transaction commits. */
+struct wal_truncate {
+	uint64_t lsn;
+	uint32_t xid, database;
+	uint32_t relation_count;
+	uint32_t relations[WAL_DROP_RELATIONS_MAX];
+};
+
+struct wal_file_truncation {
+	uint64_t lsn;
+	uint32_t xid; /* 0: VACUUM */
+	struct relation_file file;
+	uint32_t blocks; /* that are left */
+};
+
+/* A transaction that began in an earlier segment, as far as can be told from this one: it is not younger than the first
+ * whose record stands here. */
+struct wal_end {
+	uint64_t lsn;
+	int64_t time_us;
+	uint32_t xid;
+	bool is_abort;
+	uint32_t subtransaction_count, subtransaction_min, subtransaction_max;
 };
 
 struct wal_kept {
@@ -86,14 +131,41 @@ struct wal_summary {
 	} restore_points[WAL_RESTORE_POINTS_MAX];
 	int tablespace_count; /* all of them; the first WAL_TABLESPACES_MAX are kept */
 	struct wal_tablespace tablespaces[WAL_TABLESPACES_MAX];
+	/* Below, too, counts are of all there are, and so many as there is room for are kept. */
+	uint32_t xid_min, xid_max; /* over commits, aborts, in the order of transactions; 0: none */
+	int checkpoint_count;
+	struct wal_checkpoint checkpoint;
+	struct wal_recovery_end recovery_end;
+	int database_count;
+	struct wal_database databases[WAL_DATABASES_MAX];
+	int drop_count;
+	struct wal_drop drops[WAL_DROPS_MAX];
+	int truncate_count;
+	struct wal_truncate truncates[WAL_TRUNCATES_MAX];
+	int file_truncation_count;
+	struct wal_file_truncation file_truncations[WAL_FILE_TRUNCATIONS_MAX];
+	int lock_count;
+	struct wal_lock locks[WAL_LOCKS_MAX];
+	struct wal_rows rows;	/* all of them */
+	uint64_t other_changes; /* of those: rows without room while counting */
+	int change_count;
+	struct wal_change changes[WAL_CHANGES_MAX];
+	int relation_count;
+	struct wal_relation_rows relations[WAL_RELATIONS_MAX];
+	int end_count;
+	struct wal_end ends[WAL_ENDS_MAX];
 };
 
 /* Walks the segment alone. Never fails for what is in it (SYSTEM only). */
 bool wal_summary_make(struct bytes content, const struct wal_segment *segment, struct wal_summary *summary,
 		      struct error *err) MUST_CHECK;
+/* Do they belong together: the beginning of a record in `before`, its end in `after`, and nothing but its middle in the
+ * segments between? */
+bool wal_summary_fits(const struct wal_summary *before, const struct wal_summary *after);
 /* The record that begins in `before` and ends in `after`, the next segment (or, for a record larger than a segment, the
  * one where it ends): *event is filled and true returned when there is one, the two fit together, and its nature can be
- * told from the kept bytes. Its CRC is verified when all of it was kept; the path of a tablespace may be cut. */
+ * told from the kept bytes. Its CRC is verified when all of it was kept; else it may
+ * be cut. *event cannot be copied: it borrows from itself. */
 bool wal_summary_join(const struct wal_summary *before, const struct wal_summary *after, struct wal_event *event);
 /* Start of the last record that is complete at the end of the last of `count` consecutive segments, wherever it began;
  * 0: it began before the first of them. Two are enough unless records are larger than a segment. */
@@ -101,7 +173,5 @@ uint64_t wal_summary_last_record(const struct wal_summary *const *summaries, int
 
 /* *tablespace from an event of kind WAL_TABLESPACE. */
 void wal_tablespace_take(const struct wal_event *event, struct wal_tablespace *tablespace);
-
-bool wal_summary_encode(const struct wal_summary *summary, json_t *object, struct error *err) MUST_CHECK;
-/* CORRUPT when a field is missing, of another type, or impossible. */
-bool wal_summary_decode(const json_t *object, struct wal_summary *summary, struct error *err) MUST_CHECK;
+/* *drop from a commit that drops files. */
+void wal_drop_take(const struct wal_event *event, struct wal_drop *drop);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "pg/wal_summary_json.h"
 
 #define HISTORY_SIZE_MAX (1 * MiB)
 

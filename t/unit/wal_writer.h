@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "pg/crc32c.h"
+#include "pg/wal_changes.h"
 #include "pg/wal_record.h"
 #include "tap.h"
 
@@ -118,27 +119,32 @@ __attribute__((unused)) static struct wal_event *append(struct writer *writer, u
 	return event;
 }
 
-/* Anything else: heap and index records, full pages, large ones. */
+/* Anything else: index records, full pages, large ones. */
 __attribute__((unused)) static void append_other(struct writer *writer, uint32_t size)
 {
 	uint8_t *body = malloc(size + 1);
 
 	for (uint32_t i = 0; i < size; i++)
 		body[i] = (uint8_t) random();
-	append(writer, 10, (uint8_t) random(), (uint32_t) random(), body, size);
+	append(writer, 11, (uint8_t) random(), (uint32_t) random(), body, size);
 	free(body);
 }
 
 struct part {
 	uint32_t subxacts, files, stats, invalidations;
-	uint32_t prepared; /* the xid of a two-phase one */
+	const void *subxact_data, *file_data, *stat_data; /* NULL: something */
+	uint32_t xid;					  /* 0: made up */
+	uint32_t prepared;				  /* the xid of a two-phase one */
 	bool has_origin, has_toplevel;
 };
 
-__attribute__((unused)) static uint8_t *count_put(uint8_t *to, uint32_t count, uint32_t size)
+__attribute__((unused)) static uint8_t *count_put(uint8_t *to, uint32_t count, uint32_t size, const void *data)
 {
 	store_u32(to, count);
-	memset(to + 4, 0xEE, (size_t) count * size);
+	if (data != NULL)
+		memcpy(to + 4, data, (size_t) count * size);
+	else
+		memset(to + 4, 0xEE, (size_t) count * size);
 	return to + 4 + (size_t) count * size;
 }
 
@@ -157,13 +163,13 @@ __attribute__((unused)) static uint32_t transaction_build(const struct writer *w
 	memset(to, 0xDD, 8);
 	to += 8;
 	if (part->subxacts)
-		to = count_put(to, part->subxacts, 4);
+		to = count_put(to, part->subxacts, 4, part->subxact_data);
 	if (part->files)
-		to = count_put(to, part->files, 12);
+		to = count_put(to, part->files, 12, part->file_data);
 	if (part->stats)
-		to = count_put(to, part->stats, stat_size);
+		to = count_put(to, part->stats, stat_size, part->stat_data);
 	if (part->invalidations && is_commit)
-		to = count_put(to, part->invalidations, 16);
+		to = count_put(to, part->invalidations, 16, NULL);
 	if (part->prepared) {
 		store_u32(to, part->prepared);
 		memcpy(to + 4, "gid", 4);
@@ -204,7 +210,7 @@ __attribute__((unused)) static uint32_t headers_build(uint8_t *to, const struct 
 __attribute__((unused)) static void append_transaction(struct writer *writer, bool is_commit, const struct part *part)
 {
 	uint8_t *data = malloc(2 * SEGMENT), *body = malloc(2 * SEGMENT);
-	uint32_t xid = 1000 + (uint32_t) writer->count;
+	uint32_t xid = part->xid != 0 ? part->xid : 1000 + (uint32_t) writer->count;
 	int64_t time = NOON + writer->count;
 	uint32_t size = transaction_build(writer, data, part, is_commit);
 	uint32_t headers = headers_build(body, part, size);
@@ -215,6 +221,10 @@ __attribute__((unused)) static void append_transaction(struct writer *writer, bo
 	event->kind = is_commit ? WAL_COMMIT : WAL_ABORT;
 	event->xid = part->prepared ? part->prepared : xid;
 	event->time_us = time + POSTGRES_EPOCH_US;
+	event->database = 0xDDDDDDDD;
+	event->subtransactions.count = part->subxacts;
+	event->files.count = part->files;
+	event->statistics.count = part->stats;
 	free(data);
 	free(body);
 }
@@ -259,6 +269,184 @@ __attribute__((unused)) static void append_tablespace(struct writer *writer, uin
 	strcpy(event->path, path);
 }
 
+/* A record about rows: `images` is how its block references look, see blocks_build(). */
+__attribute__((unused)) static uint32_t blocks_build(uint8_t *body, uint16_t magic, const struct relation_file *file,
+						     unsigned images, uint32_t *data_size)
+{
+	bool is_old = magic < MAGIC_15;
+	uint8_t *to = body;
+
+	for (uint8_t id = 0; id <= images / 4 % 3; id++) {
+		bool has_image = images % 2 != 0, is_compressed = images / 2 % 2 != 0, is_same = id > 0;
+		uint8_t method = (uint8_t) (is_old ? 0x02 : 0x04 << images % 3);
+
+		*to++ = id;
+		*to++ = (uint8_t) ((has_image ? 0x10 : 0) | 0x20 | (is_same ? 0x80 : 0));
+		store_u16(to, 7);
+		to += 2;
+		*data_size += 7;
+		if (has_image) {
+			store_u16(to, 100);
+			store_u16(to + 2, 50);
+			to[4] = (uint8_t) (1 | (is_old ? 0x04 : 0x02) | (is_compressed ? method : 0));
+			to += 5;
+			*data_size += 100;
+			if (is_compressed) {
+				store_u16(to, 30);
+				to += 2;
+			}
+		}
+		if (!is_same) {
+			store_u32(to, file->tablespace);
+			store_u32(to + 4, file->database);
+			store_u32(to + 8, file->number);
+			to += 12;
+		}
+		store_u32(to, 4711);
+		to += 4;
+	}
+	return (uint32_t) (to - body);
+}
+
+__attribute__((unused)) static void append_rows(struct writer *writer, enum wal_event_kind kind, uint32_t xid,
+						struct relation_file file, uint16_t rows)
+{
+	bool is_multi = rows > 1;
+	uint8_t info = is_multi ? 0x50 : kind == WAL_INSERT ? 0x00 : kind == WAL_DELETE ? 0x10 : 0x20;
+	uint8_t body[1200];
+	uint32_t data_size = 0;
+	uint32_t size = blocks_build(body, writer->magic, &file, (unsigned) writer->count, &data_size);
+
+	if (kind == WAL_UPDATE && writer->count % 2 != 0)
+		info = 0x40;
+	body[size++] = 255;
+	body[size++] = 6;
+	memset(body + size, 0xBB, data_size);
+	size += data_size;
+	memset(body + size, 0, 6);
+	store_u16(body + size + 2, rows);
+	size += 6;
+	struct wal_event *event =
+		append(writer, is_multi ? 9 : 10, (uint8_t) (info | (writer->count % 3 ? 0 : 0x80)), xid, body, size);
+
+	event->kind = kind;
+	event->file = file;
+	event->rows = rows;
+}
+
+/* A record without block references, whose main data is that. */
+__attribute__((unused)) static struct wal_event *append_data(struct writer *writer, uint8_t manager, uint8_t info,
+							     uint32_t xid, const void *data, uint32_t size)
+{
+	uint8_t *body = malloc(size + 5);
+	const struct part none = {0};
+	uint32_t headers = headers_build(body, &none, size);
+
+	memcpy(body + headers, data, size);
+	struct wal_event *event = append(writer, manager, info, xid, body, headers + size);
+	free(body);
+	return event;
+}
+
+__attribute__((unused)) static void append_tablespace_drop(struct writer *writer, uint32_t oid)
+{
+	struct wal_event *event = append_data(writer, 5, 0x10, 5, &oid, 4);
+
+	event->kind = WAL_TABLESPACE_DROP;
+	event->tablespace = oid;
+}
+
+__attribute__((unused)) static void append_database(struct writer *writer, uint32_t oid, bool is_drop)
+{
+	const uint32_t created[] = {oid, 1663, 1, 1663}, dropped[] = {oid, 2, 1663, 16400};
+	uint8_t info = is_drop ? (writer->magic < MAGIC_15 ? 0x10 : 0x20) : 0x00;
+	struct wal_event *event = append_data(writer, 4, info, 6, is_drop ? dropped : created, 16);
+
+	event->kind = is_drop ? WAL_DATABASE_DROP : WAL_DATABASE;
+	event->database = oid;
+	event->tablespace = 1663;
+}
+
+__attribute__((unused)) static void append_truncate(struct writer *writer, uint32_t xid, uint32_t count)
+{
+	uint32_t *data = malloc((count + 3) * sizeof(*data));
+
+	data[0] = 5;
+	data[1] = count;
+	data[2] = 1;
+	for (uint32_t i = 0; i < count; i++)
+		data[3 + i] = 16384 + i;
+	struct wal_event *event = append_data(writer, 10, 0x30, xid, data, (count + 3) * 4);
+
+	event->kind = WAL_TRUNCATE;
+	event->database = 5;
+	event->relations.count = count;
+	free(data);
+}
+
+__attribute__((unused)) static void append_file_truncate(struct writer *writer, uint32_t xid, struct relation_file file)
+{
+	const uint32_t data[] = {7, file.tablespace, file.database, file.number, 7};
+	struct wal_event *event = append_data(writer, 2, 0x20, xid, data, sizeof(data));
+
+	event->kind = WAL_FILE_TRUNCATE;
+	event->file = file;
+	event->blocks = 7;
+}
+
+__attribute__((unused)) static void append_locks(struct writer *writer, uint32_t xid, uint32_t relation, uint32_t count)
+{
+	uint32_t *data = malloc((3 * count + 1) * sizeof(*data));
+
+	data[0] = count;
+	for (uint32_t i = 0; i < count; i++) {
+		data[3 * i + 1] = xid;
+		data[3 * i + 2] = 5;
+		data[3 * i + 3] = relation + i;
+	}
+	struct wal_event *event = append_data(writer, 8, 0x00, 0, data, (3 * count + 1) * 4);
+
+	event->kind = WAL_LOCK;
+	event->locks.count = count;
+	free(data);
+}
+
+__attribute__((unused)) static void append_checkpoint(struct writer *writer, bool is_shutdown)
+{
+	uint8_t data[88] = {0};
+
+	store_u64(data, writer->position - 1000);
+	store_u32(data + 8, 3);
+	store_u32(data + 12, 2);
+	store_u64(data + 24, UINT64_C(0x500000123));
+	store_u64(data + 64, 1700000000);
+	uint64_t redo = load_u64(data);
+	struct wal_event *event = append_data(writer, 0, is_shutdown ? 0x00 : 0x10, 0, data, sizeof(data));
+
+	event->kind = WAL_CHECKPOINT;
+	event->redo = redo;
+	event->timeline = 3;
+	event->previous_timeline = 2;
+	event->next_xid = UINT64_C(0x500000123);
+	event->time_us = INT64_C(1700000000000000);
+	event->is_shutdown = is_shutdown;
+}
+
+__attribute__((unused)) static void append_recovery_end(struct writer *writer)
+{
+	uint8_t data[16];
+
+	store_u64(data, (uint64_t) NOON);
+	store_u32(data + 8, 3);
+	store_u32(data + 12, 2);
+	struct wal_event *event = append_data(writer, 0, 0x90, 0, data, sizeof(data));
+
+	event->kind = WAL_RECOVERY_END;
+	event->time_us = NOON + POSTGRES_EPOCH_US;
+	event->timeline = 3;
+	event->previous_timeline = 2;
+}
+
 __attribute__((unused)) static void append_switch(struct writer *writer)
 {
 	struct wal_event *event = append(writer, 0, 0x40, 0, NULL, 0);
@@ -277,7 +465,39 @@ __attribute__((unused)) static void append_random(struct writer *writer)
 			    .has_origin = random() % 3 == 0,
 			    .has_toplevel = random() % 3 == 0 && writer->magic != MAGIC_13};
 
-	switch (random() % 9) {
+	const struct relation_file file = {1663, 5, 16384 + (uint32_t) random() % 5};
+
+	switch (random() % 20) {
+	case 9:
+		append_rows(writer, WAL_INSERT, 700, file, (uint16_t) (1 + random() % 3 * 40));
+		break;
+	case 10:
+		append_rows(writer, WAL_UPDATE, 700, file, 1);
+		break;
+	case 11:
+		append_rows(writer, WAL_DELETE, 700, file, 1);
+		break;
+	case 12:
+		append_locks(writer, 700, 16384 + (uint32_t) random() % 100, 1 + (uint32_t) random() % 20);
+		break;
+	case 13:
+		append_truncate(writer, 700, 1 + (uint32_t) random() % 80);
+		break;
+	case 14:
+		append_file_truncate(writer, 0, file);
+		break;
+	case 15:
+		append_database(writer, 16999, random() % 2 == 0);
+		break;
+	case 16:
+		append_checkpoint(writer, random() % 2 == 0);
+		break;
+	case 17:
+		append_recovery_end(writer);
+		break;
+	case 18:
+		append_tablespace_drop(writer, 16400);
+		break;
 	case 0:
 		append_transaction(writer, true, &part);
 		break;
@@ -307,11 +527,27 @@ struct seen {
 	int next, skipped, wrong, count;
 };
 
+__attribute__((unused)) static bool lists_equal(const struct wal_event *a, const struct wal_event *b)
+{
+	return a->subtransactions.count == b->subtransactions.count && a->files.count == b->files.count &&
+	       a->statistics.count == b->statistics.count && a->relations.count == b->relations.count &&
+	       a->locks.count == b->locks.count;
+}
+
+__attribute__((unused)) static bool numbers_equal(const struct wal_event *a, const struct wal_event *b)
+{
+	return a->database == b->database && a->tablespace == b->tablespace &&
+	       relation_file_equal(&a->file, &b->file) && a->rows == b->rows && a->blocks == b->blocks &&
+	       a->timeline == b->timeline && a->previous_timeline == b->previous_timeline && a->redo == b->redo &&
+	       a->next_xid == b->next_xid && a->is_shutdown == b->is_shutdown;
+}
+
 __attribute__((unused)) static bool event_equal(const struct wal_event *a, const struct wal_event *b)
 {
 	return a->kind == b->kind && a->lsn == b->lsn && a->end == b->end && a->previous == b->previous &&
 	       a->xid == b->xid && a->time_us == b->time_us && strcmp(a->name, b->name) == 0 &&
-	       a->tablespace == b->tablespace && a->path_is_cut == b->path_is_cut && strcmp(a->path, b->path) == 0;
+	       a->is_cut == b->is_cut && a->path_is_cut == b->path_is_cut && strcmp(a->path, b->path) == 0 &&
+	       numbers_equal(a, b) && lists_equal(a, b);
 }
 
 __attribute__((unused)) static bool see(void *context, const struct wal_event *event, struct error *err)
