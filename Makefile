@@ -33,14 +33,15 @@ CPPFLAGS   += -D_GNU_SOURCE -DPITR_VERSION='"$(VERSION)"' -Ilib
 CFLAGS     += -std=c11 $(OPTIMIZE) $(WARNINGS) -pthread $(PACKAGE_CFLAGS)
 LDLIBS      = $(PACKAGE_LIBS) $(PG_LIBDIR)/libpgport.a $(PG_LIBDIR)/libpgcommon.a -lm
 
-# One program per folder.
+# One program per folder; where a folder has several, each of the others has a main of its own: main_check.c.
 pitr-archive_DIR    := archive_command
 pitr-fetch_DIR      := restore_command
 pitr-basebackup_DIR := basebackup
 pitr-restore_DIR    := restore
 pitr-catalog_DIR    := catalog
-PROGRAMS            := $(foreach program,pitr-archive pitr-fetch pitr-basebackup pitr-restore pitr-catalog,\
-                         $(if $(wildcard $($(program)_DIR)/main.c),$(program)))
+pitr-check_DIR      := catalog
+pitr-check_MAIN     := main_check.c
+PROGRAMS            := pitr-archive pitr-fetch pitr-basebackup pitr-restore pitr-catalog pitr-check
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 UNIT_TESTS   := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
@@ -52,6 +53,9 @@ $(BUILD)/%.o: %.c $(PACKAGE_CHECK)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The one program that is large enough for folders of its own.
+$(BUILD)/restore/%.o $(BUILD)/t/unit/restore_%.o: CPPFLAGS += -Irestore
+
 # The two files that include PostgreSQL's own headers.
 $(BUILD)/lib/pg/crc32c.o $(BUILD)/lib/pg/page_checksum.o: CPPFLAGS += -isystem $(PG_INCLUDE)
 
@@ -60,7 +64,9 @@ $(BUILD)/libpitr.a: $(LIB_OBJECTS)
 	$(AR) rcs $@ $^
 
 define PROGRAM
-$(1)_OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$(wildcard $$($(1)_DIR)/*.c))
+$(1)_MAIN    ?= main.c
+$(1)_OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$($(1)_DIR)/$$($(1)_MAIN) \
+                  $$(filter-out $$($(1)_DIR)/main%,$$(wildcard $$($(1)_DIR)/*.c $$($(1)_DIR)/*/*.c)))
 $$(BUILD)/bin/$(1): $$($(1)_OBJECTS) $$(BUILD)/libpitr.a
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)

@@ -11,6 +11,9 @@ struct intake {
 	struct manifest_writer *manifest;
 	struct manifest_entry entry; /* the file that is being taken in */
 	struct extents extents;	     /* of it */
+	struct piece_digester digester;
+	struct buf digests; /* of its pieces so far */
+	size_t piece_fill;  /* bytes of the piece that is begun */
 	uint64_t file_count;
 	uint64_t content_size; /* of all of them */
 	uint64_t stored_size;  /* in the repository; known at the end */

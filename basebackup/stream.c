@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "pg/backup_label.h"
 #include "pg/control_file.h"
+#include "repo/branch_mark.h"
+#include "server_branch.h"
 
 #define BACKUP_LABEL_NAME     "backup_label"
 #define BACKUP_LABEL_SIZE_MAX (64 * KiB)
@@ -24,6 +26,7 @@ void stream_init(struct stream *stream, struct repo *repo, struct backup *backup
 	stream->shows_progress = shows_progress;
 	stream->label.size_max = BACKUP_LABEL_SIZE_MAX;
 	stream->control.size_max = CONTROL_FILE_SIZE_MAX;
+	stream->mark.size_max = BRANCH_MARK_SIZE_MAX;
 }
 
 void stream_release(struct stream *stream)
@@ -31,6 +34,7 @@ void stream_release(struct stream *stream)
 	intake_close(&stream->intake);
 	buf_release(&stream->label);
 	buf_release(&stream->control);
+	buf_release(&stream->mark);
 	free(stream->damaged);
 	stream->damaged = NULL;
 	if (stream->has_progress)
@@ -93,6 +97,8 @@ static bool stream_begin_entry(void *context, const struct tar_entry *entry, str
 		stream_begin_label(stream, modified_us);
 	else if (strcmp(path, CONTROL_FILE_NAME) == 0)
 		stream->kept = &stream->control;
+	else if (strcmp(path, BRANCH_MARK_NAME) == 0)
+		stream->kept = &stream->mark;
 	else if (stream->settings.has_data_checksums)
 		stream->is_checking = page_checksum_begin(&stream->check, intake->entry.path);
 	return true;
@@ -153,7 +159,9 @@ static bool stream_begin(void *context, const struct base_backup_start *start, s
 	progress_init(&stream->progress, "backing up", total, stream->shows_progress);
 	stream->has_progress = true;
 	page_checksum_init(&stream->check, start->lsn, stream->settings.segment_blocks, stream_damaged_page, stream);
-	return intake_open(&stream->intake, stream->repo, backup->label, stream->sizing, err);
+	TRY(intake_open(&stream->intake, stream->repo, backup->label, stream->sizing, err));
+	relations_begin(stream->relations, backup->label);
+	return true;
 }
 
 static bool stream_end_archive(struct stream *stream, struct error *err)
@@ -255,6 +263,7 @@ bool stream_check(struct stream *stream, struct error *err)
 	TRY(intake_end_file(&stream->intake, err));
 	TRY(stream_check_control(stream, err));
 	TRY(stream_check_label(stream, err));
+	TRY(server_branch_check(stream->repo, buf_bytes(&stream->mark), err));
 	if (stream->has_progress)
 		progress_finish(&stream->progress);
 	stream->has_progress = false;

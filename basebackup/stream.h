@@ -8,6 +8,7 @@
 #include "pg/page_checksum.h"
 #include "pg/replication.h"
 #include "pg/tar.h"
+#include "relations.h"
 #include "repo/catalog.h"
 
 #define BACKUP_MANIFEST_NAME "backup_manifest"
@@ -25,6 +26,7 @@ struct stream {
 	struct backup *backup; /* label, start and tablespaces are filled in as they become known */
 	struct server_settings settings;
 	struct pack_sizing sizing;
+	struct relations *relations; /* begun with the backup; borrowed */
 	struct intake intake;
 
 	struct tar tar;
@@ -37,6 +39,7 @@ struct stream {
 	struct buf *kept; /* where a copy of the current file goes; NULL: nowhere */
 	struct buf label; /* backup_label */
 	struct buf control;
+	struct buf mark; /* pitr.branch; empty: there is none */
 
 	int64_t begun_us;	   /* when the server said where the backup begins; by our clock */
 	int64_t label_us;	   /* when it made backup_label, by its own */

@@ -9,10 +9,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/password.h"
 #include "damage.h"
 #include "include.h"
-#include "password.h"
 #include "pg/replication.h"
+#include "relations.h"
+#include "repo/wal_index_update.h"
+#include "server_branch.h"
 #include "stream.h"
 #include "wal_wait.h"
 
@@ -30,6 +33,7 @@ struct taking {
 	struct server_settings settings;
 	struct server *primary; /* of a standby, when one was given */
 	struct repo *repo;
+	struct relations *relations;
 	struct base_backup_end end;
 };
 
@@ -37,6 +41,7 @@ static void taking_release(struct taking *taking)
 {
 	server_close(taking->server);
 	server_close(taking->primary);
+	relations_close(taking->relations);
 	repo_close(taking->repo);
 	secret_wipe(taking->password, sizeof(taking->password));
 }
@@ -179,6 +184,8 @@ static bool take_preparations(struct taking *taking, struct error *err)
 	TRY(server_identify(taking->server, &identity, err));
 	TRY(take_settings(taking, err));
 	TRY(repo_open(taking->options, identity.system_identifier, &taking->repo, err));
+	TRY(server_branch_apply(taking->server, taking->repo, err));
+	TRY(relations_open(taking->repo, &taking->address, &taking->relations, err));
 	return take_primary(taking, identity.system_identifier, err);
 }
 
@@ -307,6 +314,19 @@ static void take_report(const struct taking *taking, const struct stream *stream
 		 (double) (whole_ms - streamed_ms) / 1000);
 }
 
+/* The backup is complete: what fails here is done by the next one. */
+static void take_index(const struct taking *taking)
+{
+	struct error err = {0};
+
+	if (wal_index_update_recent(taking->repo, taking->backup->segment_size, (int) taking->options->jobs, &err))
+		return;
+	if (err.kind == ERROR_DENIED)
+		log_debug("the WAL index was not continued: %s", err.text);
+	else
+		log_warning("the WAL index was not continued: %s", err.text);
+}
+
 static bool take_stream(struct taking *taking, struct error *err)
 {
 	const struct options *options = taking->options;
@@ -316,6 +336,7 @@ static bool take_stream(struct taking *taking, struct error *err)
 
 	stream_init(&stream, taking->repo, backup, &taking->settings, pack_sizing_plan(options->memory, options->jobs),
 		    options->progress);
+	stream.relations = taking->relations;
 	TRY(take_files(taking, &stream, err));
 	TRY(take_included(taking, &stream, err));
 	TRY(intake_finish(&stream.intake, err));
@@ -328,8 +349,10 @@ static bool take_stream(struct taking *taking, struct error *err)
 
 	int64_t streamed_ms = clock_monotonic_ms() - started_ms;
 	TRY(take_wal(taking, err));
+	relations_finish(taking->relations, &backup->relation_map);
 	TRY(catalog_add(taking->repo, backup, err));
 	take_report(taking, &stream, streamed_ms, clock_monotonic_ms() - started_ms);
+	take_index(taking);
 	return true;
 }
 

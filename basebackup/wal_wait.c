@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "repo/wal_range.h"
+#include "repo/wal_path.h"
 #include "repo/wal_store.h"
 
 #define POLL_FIRST_MS 200
@@ -76,7 +76,8 @@ static bool waiting_endure(struct waiting *waiting, struct error *err)
 static bool waiting_ask(struct waiting *waiting, const struct wal_name *name, bool *have, struct error *err)
 {
 	*have = false;
-	return wal_store_have(waiting->wait->repo, name, have, err) || waiting_endure(waiting, err);
+	return wal_store_have(waiting->wait->repo, &waiting->wait->repo->layout, name, have, err) ||
+	       waiting_endure(waiting, err);
 }
 
 /* Is segment `number`, the last one, there as a file of a timeline that left ours behind the backup's end? */
@@ -84,19 +85,19 @@ static bool successor_look(const struct wal_wait *wait, uint32_t timeline, uint6
 			   struct error *err)
 {
 	const struct backup *backup = wait->backup;
-	struct timeline_history history;
-	struct wal_range path = {.history = &history, .segment_size = backup->segment_size};
+	struct wal_path path = {.layout = wait->repo->layout};
 	struct wal_name name;
 
 	*have = false;
 	if (timeline <= backup->stop_timeline)
 		return true;
-	if (!wal_store_history(wait->repo, timeline, &history, err))
+	if (!wal_store_history(wait->repo, &path.layout, timeline, &path.history, err))
 		return err->kind == ERROR_NOT_FOUND;
-	if (!timeline_history_contains(&history, backup->stop_timeline, backup->stop_lsn - 1))
+	if (!timeline_history_contains(&path.history, backup->stop_timeline, backup->stop_lsn - 1))
 		return true;
-	wal_range_name(&path, number, &name);
-	return name.timeline == backup->stop_timeline ? true : wal_store_have(wait->repo, &name, have, err);
+	wal_path_name(&path, number, backup->segment_size, &name);
+	return name.timeline == backup->stop_timeline ? true
+						      : wal_store_have(wait->repo, &path.layout, &name, have, err);
 }
 
 /* A standby that is promoted goes on in the middle of a segment: it copies what is in it into a file of its own
@@ -108,7 +109,8 @@ static bool successor_find(struct waiting *waiting, uint64_t number, bool *have,
 	int count = 0;
 
 	*have = false;
-	if (!wal_store_timelines(waiting->wait->repo, timelines, TIMELINES_MAX, &count, err))
+	if (!wal_store_timelines(waiting->wait->repo, layout_branch(&waiting->wait->repo->layout), timelines,
+				 TIMELINES_MAX, &count, err))
 		return waiting_endure(waiting, err);
 	for (int i = 0; i < count && !*have; i++) {
 		if (!successor_look(waiting->wait, timelines[i], number, have, err))
@@ -152,7 +154,7 @@ static bool wal_wait_history(struct waiting *waiting, uint32_t timeline, struct 
 	(void) snprintf(name.text, sizeof(name.text), "%08" PRIX32 ".history", timeline);
 	if (timeline != 1)
 		TRY(wal_wait_file(waiting, &name, 0, err));
-	while (!wal_store_history(waiting->wait->repo, timeline, history, err)) {
+	while (!wal_store_history(waiting->wait->repo, &waiting->wait->repo->layout, timeline, history, err)) {
 		TRY(waiting_endure(waiting, err));
 		clock_sleep_ms(POLL_LAST_MS);
 	}
@@ -163,11 +165,10 @@ bool wal_wait_all(const struct wal_wait *wait, struct error *err)
 {
 	const struct backup *backup = wait->backup;
 	struct waiting waiting = {.wait = wait, .deadline = deadline_in(wait->timeout_ms)};
-	struct timeline_history history;
-	struct wal_range path = {.history = &history, .segment_size = backup->segment_size};
+	struct wal_path path = {.layout = wait->repo->layout};
 
-	TRY(wal_wait_history(&waiting, backup->stop_timeline, &history, err));
-	if (!timeline_history_contains(&history, backup->start_timeline, backup->start_lsn))
+	TRY(wal_wait_history(&waiting, backup->stop_timeline, &path.history, err));
+	if (!timeline_history_contains(&path.history, backup->start_timeline, backup->start_lsn))
 		return fail(err, ERROR_CORRUPT,
 			    "the backup began on timeline %" PRIu32 ", which timeline %" PRIu32
 			    " does not descend from",
@@ -178,7 +179,7 @@ bool wal_wait_all(const struct wal_wait *wait, struct error *err)
 	for (uint64_t number = wal_segment_of(backup->start_lsn, backup->segment_size); number <= last; number++) {
 		struct wal_name name;
 
-		wal_range_name(&path, number, &name);
+		wal_path_name(&path, number, backup->segment_size, &name);
 		TRY(wal_wait_file(&waiting, &name, number == last && backup->from_standby ? number : 0, err));
 	}
 	return true;

@@ -27,6 +27,8 @@ bool verb_init(const struct options *options, struct error *err)
 		return fail_in(err, "could not initialise the repository");
 	log_info("initialised \"%s\" for the cluster \"%s\", system identifier %llu", storage_url(repo->storage),
 		 repo->layout.cluster, (unsigned long long) control.system_identifier);
+	if (options->new_system)
+		log_info("take a base backup now: those of the earlier system are of no use to this one");
 	if (!repo->secrets->encrypted) {
 		log_info("it is not encrypted: no key-file is set, and that cannot be changed later");
 		return true;

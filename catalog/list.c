@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "config/program.h"
@@ -19,11 +20,21 @@ static bool list_json(const struct catalog *catalog, struct error *err)
 
 		TRY(json_add(backups, backup, err));
 		TRY(backup_encode(&catalog->backups[i], backup, err));
+		TRY(json_put(backup, "branch", json_string(catalog->backups[i].branch), err));
 	}
 	return program_print(json, err);
 }
 
-static void list_line(const struct backup *backup)
+/* Where all are of the default branch, branches are nobody's concern. */
+static bool shows_branches(const struct catalog *catalog)
+{
+	for (int i = 0; i < catalog->count; i++)
+		if (strcmp(catalog->backups[i].branch, LAYOUT_BRANCH_DEFAULT) != 0)
+			return true;
+	return false;
+}
+
+static void list_line(const struct backup *backup, bool with_branch)
 {
 	char finished[CLOCK_TEXT_SIZE];
 	char stop[LSN_TEXT_SIZE];
@@ -34,9 +45,11 @@ static void list_line(const struct backup *backup)
 	lsn_format(backup->stop_lsn, stop);
 	print_size(backup->database_bytes, database);
 	print_size(backup->stored_bytes, stored);
-	(void) printf("%-34s  %-25s  %3" PRIu32 "  %-13s  %4" PRId64 "  %10s  %10s  %s%s%s\n", backup->label, finished,
-		      backup->start_timeline, stop, backup->server_version / 10000, database, stored, backup->name,
-		      backup->note[0] != '\0' ? ": " : "", backup->note);
+	(void) printf("%-34s  %-25s  %3" PRIu32 "  %-13s  %4" PRId64 "  %10s  %10s  ", backup->label, finished,
+		      backup->start_timeline, stop, backup->server_version / 10000, database, stored);
+	if (with_branch)
+		(void) printf("%-16s  ", backup->branch);
+	(void) printf("%s%s%s\n", backup->name, backup->note[0] != '\0' ? ": " : "", backup->note);
 }
 
 bool verb_list(const struct options *options, struct error *err)
@@ -53,9 +66,13 @@ bool verb_list(const struct options *options, struct error *err)
 			 storage_url(repo->storage));
 		return true;
 	}
-	(void) printf("%-34s  %-25s  %3s  %-13s  %4s  %10s  %10s  %s\n", "label", "finished", "tli", "stop", "pg",
-		      "database", "stored", "name");
+	bool with_branch = shows_branches(&catalog);
+	(void) printf("%-34s  %-25s  %3s  %-13s  %4s  %10s  %10s  ", "label", "finished", "tli", "stop", "pg",
+		      "database", "stored");
+	if (with_branch)
+		(void) printf("%-16s  ", "branch");
+	(void) printf("name\n");
 	for (int i = 0; i < catalog.count; i++)
-		list_line(&catalog.backups[i]);
+		list_line(&catalog.backups[i], with_branch);
 	return true;
 }

@@ -9,15 +9,18 @@
 
 static const struct verb {
 	const char *name;
-	int argument_count; /* behind the verb */
+	int argument_least, argument_most; /* behind the verb */
 	const char *usage;
 	verb_run run;
 } verbs[] = {
-	{"list", 0, "pitr-catalog list", verb_list},
-	{"show", 1, "pitr-catalog show LABEL", verb_show},
-	{"window", 0, "pitr-catalog window", verb_window},
-	{"init", 0, "pitr-catalog init", verb_init},
-	{"keygen", 1, "pitr-catalog keygen FILE", verb_keygen},
+	{"list", 0, 0, "pitr-catalog list", verb_list},
+	{"show", 1, 1, "pitr-catalog show LABEL", verb_show},
+	{"window", 0, 0, "pitr-catalog window", verb_window},
+	{"rebuild", 0, 0, "pitr-catalog rebuild", verb_rebuild},
+	{"adopt", 0, 1, "pitr-catalog adopt [BRANCH]", verb_adopt},
+	{"fork", 0, 1, "pitr-catalog fork [BRANCH]", verb_fork},
+	{"init", 0, 0, "pitr-catalog init", verb_init},
+	{"keygen", 1, 1, "pitr-catalog keygen FILE", verb_keygen},
 };
 
 static bool catalog_run(const struct options *options, struct error *err)
@@ -25,17 +28,21 @@ static bool catalog_run(const struct options *options, struct error *err)
 	const char *name = options->arguments.count == 0 ? "list" : options->arguments.items[0];
 	int argument_count = options->arguments.count == 0 ? 0 : options->arguments.count - 1;
 
+	if (options->new_system && strcmp(name, "init") != 0)
+		return fail(err, ERROR_USAGE, "--new-system belongs to the verb \"init\"");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(verbs[i].name, name) != 0)
 			continue;
-		if (verbs[i].argument_count == argument_count)
+		if (argument_count >= verbs[i].argument_least && argument_count <= verbs[i].argument_most)
 			return verbs[i].run(options, err);
-		return fail(err, ERROR_USAGE, "\"%s\" takes %d arguments, %d are given", name, verbs[i].argument_count,
+		return fail(err, ERROR_USAGE, "\"%s\" takes %d arguments, %d are given", name, verbs[i].argument_most,
 			    argument_count) ||
 		       fail_hint(err, "Usage: %s", verbs[i].usage);
 	}
 	return fail(err, ERROR_USAGE, "\"%s\" is not something pitr-catalog can do", name) ||
-	       fail_hint(err, "It can: list, show LABEL, window, init, keygen FILE.");
+	       fail_hint(
+		       err,
+		       "It can: list, show LABEL, window, rebuild, adopt [BRANCH], fork [BRANCH], init, keygen FILE.");
 }
 
 static int run(const struct options *options)

@@ -5,7 +5,7 @@
 #include "config/program.h"
 #include "pg/wal_name.h"
 #include "print.h"
-#include "repo/catalog.h"
+#include "repo/relation_map.h"
 #include "verbs.h"
 
 static void show_time(const char *title, int64_t time_us)
@@ -34,10 +34,42 @@ static void show_size(const char *title, uint64_t size_bytes)
 	(void) printf("%-20s %s (%" PRIu64 " bytes)\n", title, text, size_bytes);
 }
 
+/* "412 in 3 databases, 1 database missing" */
+static void show_relations(const struct relation_map_summary *map)
+{
+	if (map->parts == 0) {
+		(void) printf("%-20s %s\n", "relations", "their names are not stored");
+		return;
+	}
+	(void) printf("%-20s %" PRIu64 " in %" PRIu64 " database%s", "relations", map->relations, map->databases,
+		      map->databases == 1 ? "" : "s");
+	if (map->databases_missing > 0)
+		(void) printf(", %" PRIu64 " database%s missing", map->databases_missing,
+			      map->databases_missing == 1 ? "" : "s");
+	(void) printf("\n");
+}
+
+static bool show_missing_database(void *context, const struct relation_map_database *database, struct error *err)
+{
+	(void) context;
+	(void) err;
+	if (database->missing[0] != '\0')
+		(void) printf("%-20s %s: %s\n", "missing", database->name.text, database->missing);
+	return true;
+}
+
+static bool show_missing(struct repo *repo, const struct backup *backup, struct error *err)
+{
+	struct relation_map_visitor visitor = {.database = show_missing_database};
+
+	return backup->relation_map.databases_missing == 0 || relation_map_each(repo, backup, &visitor, err);
+}
+
 static void show_backup(const struct backup *backup)
 {
 	(void) printf("%-20s %s\n", "label", backup->label);
 	(void) printf("%-20s %s\n", "name", backup->name);
+	(void) printf("%-20s %s\n", "branch", backup->branch);
 	if (backup->note[0] != '\0')
 		(void) printf("%-20s %s\n", "note", backup->note);
 	(void) printf("%-20s %s%s\n", "taken by", backup->host, backup->from_standby ? ", from a standby" : "");
@@ -56,6 +88,7 @@ static void show_backup(const struct backup *backup)
 	for (int i = 0; i < backup->tablespace_count; i++)
 		(void) printf("%-20s %" PRIu32 " at %s\n", "tablespace", backup->tablespaces[i].oid,
 			      backup->tablespaces[i].path);
+	show_relations(&backup->relation_map);
 }
 
 bool verb_show(const struct options *options, struct error *err)
@@ -70,8 +103,9 @@ bool verb_show(const struct options *options, struct error *err)
 	TRY(catalog_find(&catalog, options->arguments.items[1], &backup, err));
 	if (!options->json) {
 		show_backup(backup);
-		return true;
+		return show_missing(repo, backup, err);
 	}
 	TRY(backup_encode(backup, json, err));
+	TRY(json_put(json, "branch", json_string(backup->branch), err));
 	return program_print(json, err);
 }

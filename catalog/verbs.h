@@ -7,6 +7,9 @@ typedef bool (*verb_run)(const struct options *options, struct error *err);
 
 bool verb_keygen(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_init(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_adopt(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_fork(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_list(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_show(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_window(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_rebuild(const struct options *options, struct error *err) MUST_CHECK;

@@ -1,20 +1,24 @@
+/* From when to when can be restored, on every path of the repository's timelines: stretches that begin with a base
+ * backup and end before a hole, and of each hole who should have had what is missing. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "config/program.h"
-#include "repo/catalog.h"
-#include "repo/wal_store.h"
+#include "gap.h"
+#include "repo/lineage.h"
 #include "repo/wal_survey.h"
 #include "verbs.h"
 
-/* A stretch of one timeline's path in which every moment can be restored. */
+/* A stretch of a path in which every moment can be restored. */
 struct window {
-	uint32_t timeline;
+	const struct wal_path *path;
 	const struct backup *earliest; /* its end is the earliest moment */
+	int backups;		       /* from which something in it can be restored */
 	uint64_t first, last;	       /* segments: where that backup's WAL begins, and the last before a hole */
-	struct wal_survey survey;      /* of the end of the stretch */
+	bool is_before_gap;
+	struct wal_survey survey;
 };
 
 /* What is printed, as text or JSON, while it is found. */
@@ -23,151 +27,197 @@ struct windows {
 	const struct catalog *catalog;
 	int jobs;
 	json_t *windows; /* NULL: text */
-	json_t *gaps;
+	struct gaps gaps;
 	int count;
 };
 
-static void window_times(const struct window *window, char earliest[CLOCK_TEXT_SIZE], char latest[CLOCK_TEXT_SIZE])
+/* Why a stretch goes no further. */
+static const char *window_end(const struct window *window)
+{
+	if (window->survey.is_damaged)
+		return "damaged";
+	if (!window->survey.understood)
+		return "unknown version";
+	if (window->survey.ends_early)
+		return "breaks off";
+	return window->is_before_gap ? "gap" : "end of archive";
+}
+
+/* Without a commit behind the backup, its end is the latest moment too. */
+static int64_t window_latest_us(const struct window *window)
 {
 	const struct wal_commit *last = &window->survey.last_commit;
+	int64_t earliest_us = window->earliest->finished_us;
 
-	/* Without a commit behind the backup, its end is the latest moment too. */
-	time_format_local(window->earliest->finished_us, earliest);
-	time_format_local(last->lsn != 0 && last->time_us > window->earliest->finished_us
-				  ? last->time_us
-				  : window->earliest->finished_us,
-			  latest);
+	return last->lsn != 0 && last->time_us > earliest_us ? last->time_us : earliest_us;
 }
 
-static bool window_print(struct windows *all, const struct window *window, struct error *err)
+static uint64_t window_end_lsn(const struct window *window)
 {
-	char earliest[CLOCK_TEXT_SIZE];
-	char latest[CLOCK_TEXT_SIZE];
-	char earliest_lsn[LSN_TEXT_SIZE];
-	char latest_lsn[LSN_TEXT_SIZE];
-	uint64_t end =
-		window->survey.end > window->earliest->stop_lsn ? window->survey.end : window->earliest->stop_lsn;
+	return window->survey.end > window->earliest->stop_lsn ? window->survey.end : window->earliest->stop_lsn;
+}
 
+static void window_print_end(const struct window *window, const struct wal_range *range)
+{
+	struct wal_name name;
+
+	wal_range_name(range, window->survey.reached, &name);
 	if (window->survey.is_damaged)
-		log_warning("timeline %" PRIu32 " ends early: %s", window->timeline, window->survey.damage.text);
-	all->count++;
-	window_times(window, earliest, latest);
-	lsn_format(window->earliest->stop_lsn, earliest_lsn);
-	lsn_format(end, latest_lsn);
-	if (all->windows == NULL) {
-		(void) printf("timeline %" PRIu32 ": from %s (%s) to %s (%s)\n", window->timeline, earliest,
-			      earliest_lsn, latest, latest_lsn);
-		return true;
-	}
-
-	json_t *json = json_object();
-	TRY(json_add(all->windows, json, err));
-	TRY(json_put(json, "timeline", json_integer(window->timeline), err));
-	TRY(json_put(json, "earliest", json_string(earliest), err));
-	TRY(json_put(json, "latest", json_string(latest), err));
-	TRY(json_put(json, "earliest_lsn", json_string(earliest_lsn), err));
-	TRY(json_put(json, "latest_lsn", json_string(latest_lsn), err));
-	return json_put(json, "label", json_string(window->earliest->label), err);
+		(void) printf("    ends there because %s\n", window->survey.damage.text);
+	else if (!window->survey.understood)
+		(void) printf("    the WAL from %s on is of a version that this program does not know (%04X)\n",
+			      name.text, (unsigned) window->survey.magic);
+	else if (window->survey.ends_early)
+		(void) printf("    ends there because the WAL in %s breaks off, although there is more behind it\n",
+			      name.text);
 }
 
-static bool gap_print(struct windows *all, const struct wal_range *range, uint64_t missing, uint64_t missing_last,
-		      struct error *err)
+static bool window_encode(const struct window *window, const struct wal_range *range, json_t *json, struct error *err)
 {
-	struct wal_name first;
+	char earliest[CLOCK_TEXT_SIZE], latest[CLOCK_TEXT_SIZE], lsn[2][LSN_TEXT_SIZE];
 	struct wal_name last;
 
-	wal_range_name(range, missing, &first);
-	wal_range_name(range, missing_last, &last);
-	if (all->gaps == NULL) {
-		(void) printf("timeline %" PRIu32 ": gap, %" PRIu64 " segments missing: %s to %s\n", first.timeline,
-			      missing_last - missing + 1, first.text, last.text);
-		return true;
-	}
-
-	json_t *json = json_object();
-	TRY(json_add(all->gaps, json, err));
-	TRY(json_put(json, "timeline", json_integer(first.timeline), err));
-	TRY(json_put(json, "first", json_string(first.text), err));
-	TRY(json_put(json, "last", json_string(last.text), err));
-	return json_put(json, "segments", json_integer((json_int_t) (missing_last - missing + 1)), err);
+	time_format_local(window->earliest->finished_us, earliest);
+	time_format_local(window_latest_us(window), latest);
+	lsn_format(window->earliest->stop_lsn, lsn[0]);
+	lsn_format(window_end_lsn(window), lsn[1]);
+	wal_range_name(range, window->survey.reached, &last);
+	TRY(json_put(json, "branch", json_string(layout_branch(&window->path->layout)), err));
+	TRY(json_put(json, "timeline", json_integer(wal_path_timeline(window->path)), err));
+	TRY(json_put(json, "earliest", json_string(earliest), err));
+	TRY(json_put(json, "latest", json_string(latest), err));
+	TRY(json_put(json, "earliest_lsn", json_string(lsn[0]), err));
+	TRY(json_put(json, "latest_lsn", json_string(lsn[1]), err));
+	TRY(json_put(json, "label", json_string(window->earliest->label), err));
+	TRY(json_put(json, "backups", json_integer(window->backups), err));
+	TRY(json_put(json, "segments", json_integer((json_int_t) (window->survey.reached - window->first + 1)), err));
+	TRY(json_put(json, "commits", json_integer((json_int_t) window->survey.commits), err));
+	TRY(json_put(json, "last_segment", json_string(last.text), err));
+	TRY(json_put(json, "end", json_string(window_end(window)), err));
+	return window->survey.is_damaged ? json_put(json, "damage", json_string(window->survey.damage.text), err)
+					 : true;
 }
 
-/* The last commit of the stretch is looked for from its end, in ever larger steps. */
-static bool window_survey(struct windows *all, const struct wal_range *range, struct window *window, struct error *err)
+static bool window_print(struct windows *all, const struct window *window, const struct wal_range *range,
+			 struct error *err)
 {
-	for (uint64_t step = 1;; step *= 8) {
-		bool is_all = window->last - window->first < step;
+	char earliest[CLOCK_TEXT_SIZE], latest[CLOCK_TEXT_SIZE], lsn[2][LSN_TEXT_SIZE], path[WAL_PATH_TEXT_SIZE];
 
-		window->survey = (struct wal_survey){
-			.first = is_all ? window->first : window->last - step + 1,
-			.last = window->last,
-			.jobs = all->jobs,
-		};
-		TRY(wal_survey_run(all->repo, range, &window->survey, err));
-		if (is_all || window->survey.last_commit.lsn != 0)
-			return true;
+	all->count++;
+	if (all->windows != NULL) {
+		json_t *json = json_object();
+
+		TRY(json_add(all->windows, json, err));
+		return window_encode(window, range, json, err);
 	}
-}
-
-static bool windows_gaps(struct windows *all, const struct wal_range *range, uint64_t from, struct error *err)
-{
-	uint64_t missing;
-	uint64_t missing_last;
-
-	while (wal_range_gap(range, from, &missing, &missing_last)) {
-		TRY(gap_print(all, range, missing, missing_last, err));
-		from = missing_last + 1;
-	}
+	time_format_local(window->earliest->finished_us, earliest);
+	time_format_local(window_latest_us(window), latest);
+	lsn_format(window->earliest->stop_lsn, lsn[0]);
+	lsn_format(window_end_lsn(window), lsn[1]);
+	wal_path_format(window->path, path);
+	(void) printf("%s: from %s (%s) to %s (%s), %d base backup%s\n", path, earliest, lsn[0], latest, lsn[1],
+		      window->backups, window->backups == 1 ? "" : "s");
+	window_print_end(window, range);
 	return true;
 }
 
-static bool backup_is_on(const struct backup *backup, const struct timeline_history *history)
+/* Backups behind the first one of a stretch belong to it as far as it goes. */
+static int backups_count(const struct windows *all, const struct window *window)
 {
-	return timeline_history_contains(history, backup->start_timeline, backup->start_lsn) &&
-	       timeline_history_contains(history, backup->stop_timeline, backup->stop_lsn - 1);
-}
+	uint64_t end = window_end_lsn(window);
+	int count = 0;
 
-/* Every stretch of the path to one timeline: each begins with a backup and ends before a hole. */
-static bool windows_of_timeline(struct windows *all, uint32_t timeline, struct error *err)
-{
-	struct timeline_history history;
-	struct wal_range range WAL_RANGE_CLEANUP = {0};
-	bool listed = false;
-	uint64_t reached = 0;
-
-	TRY(wal_store_history(all->repo, timeline, &history, err));
 	for (int i = 0; i < all->catalog->count; i++) {
 		const struct backup *backup = &all->catalog->backups[i];
-		uint64_t first = wal_segment_of(backup->start_lsn, backup->segment_size);
-		uint64_t last;
 
-		if (!backup_is_on(backup, &history))
-			continue;
-		if (!listed)
-			TRY(wal_range_list(all->repo, &history, backup->segment_size, backup->start_lsn, &range, err));
-		listed = true;
-		if (first <= reached || !wal_range_reach(&range, first, &last) ||
-		    last < wal_segment_of(backup->stop_lsn - 1, backup->segment_size))
-			continue;
-
-		struct window window = {.timeline = timeline, .earliest = backup, .first = first, .last = last};
-		TRY(window_survey(all, &range, &window, err));
-		TRY(window_print(all, &window, err));
-		reached = last;
+		count += wal_path_has_backup(window->path, backup) &&
+			 backup->start_lsn >= window->earliest->start_lsn && backup->stop_lsn <= end;
 	}
-	return listed ? windows_gaps(all, &range, range.first, err) : true;
+	return count;
 }
 
-static bool windows_run(struct windows *all, struct error *err)
+/* The stretch that begins with a backup, when that has all its WAL. *reached is the last segment of it. */
+static bool window_of_backup(struct windows *all, const struct wal_range *range, const struct backup *backup,
+			     uint64_t *reached, struct error *err)
 {
-	uint32_t timelines[TIMELINES_MAX];
-	int count;
+	uint64_t missing, missing_last;
+	struct window *window = calloc(1, sizeof(*window));
 
-	TRY(wal_store_timelines(all->repo, timelines, TIMELINES_MAX, &count, err));
-	for (int i = 0; i < count; i++) {
-		if (!windows_of_timeline(all, timelines[i], err))
-			return fail_in(err, "timeline %" PRIu32, timelines[i]);
+	if (window == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	window->path = range->path;
+	window->earliest = backup;
+	window->first = wal_segment_of(backup->start_lsn, backup->segment_size);
+	bool is_whole = wal_range_reach(range, window->first, &window->last) &&
+			window->last >= wal_segment_of(backup->stop_lsn - 1, backup->segment_size);
+	bool done = true;
+	if (is_whole) {
+		window->is_before_gap = wal_range_gap(range, window->first, &missing, &missing_last);
+		window->survey = (struct wal_survey){
+			.first = window->first, .last = window->last, .from = backup->start_lsn, .jobs = all->jobs};
+		done = wal_survey_run(all->repo, range, &window->survey, err);
+		*reached = window->survey.reached;
+		/* Of a backup whose own WAL is damaged nothing can be restored. */
+		bool is_usable = *reached > wal_segment_of(backup->stop_lsn - 1, backup->segment_size) ||
+				 !window->survey.is_damaged;
+		window->backups = backups_count(all, window);
+		done = done && (!is_usable || window_print(all, window, range, err));
 	}
+	free(window);
+	return done;
+}
+
+/* Every stretch of one path: each begins with a backup and ends before a hole. */
+static bool windows_of_path(struct windows *all, const struct wal_path *path, struct error *err)
+{
+	struct wal_range range WAL_RANGE_CLEANUP = {0};
+	bool is_listed = false;
+	uint64_t reached = 0;
+
+	for (int i = 0; i < all->catalog->count; i++) {
+		const struct backup *backup = &all->catalog->backups[i];
+
+		if (!wal_path_has_backup(path, backup))
+			continue;
+		if (!is_listed)
+			TRY(wal_range_list(all->repo, path, backup->segment_size, backup->start_lsn, &range, err));
+		is_listed = true;
+		if (wal_segment_of(backup->start_lsn, backup->segment_size) > reached)
+			TRY(window_of_backup(all, &range, backup, &reached, err));
+	}
+	return is_listed ? gaps_of_range(&all->gaps, &range, err) : true;
+}
+
+static bool unknown_print(const struct windows *all, const struct lineage *lineage, json_t *unknown, struct error *err)
+{
+	if (!lineage->has_unknown)
+		return true;
+	if (all->windows == NULL) {
+		(void) printf("timeline %" PRIu32 " of the branch \"%s\": not known what it descends from: %s\n",
+			      lineage->unknown_timeline, lineage->unknown_branch, lineage->unknown_why.text);
+		return true;
+	}
+	json_t *json = json_object();
+	TRY(json_add(unknown, json, err));
+	TRY(json_put(json, "branch", json_string(lineage->unknown_branch), err));
+	TRY(json_put(json, "timeline", json_integer(lineage->unknown_timeline), err));
+	return json_put(json, "why", json_string(lineage->unknown_why.text), err);
+}
+
+static bool windows_run(struct windows *all, json_t *unknown, struct error *err)
+{
+	struct lineage lineage LINEAGE_CLEANUP = {0};
+	char text[WAL_PATH_TEXT_SIZE];
+
+	if (all->catalog->count > 0)
+		TRY(lineage_read(all->repo, all->catalog->backups[0].segment_size, &lineage, err));
+	for (int i = 0; i < lineage.count; i++) {
+		if (windows_of_path(all, lineage.paths[i], err))
+			continue;
+		wal_path_format(lineage.paths[i], text);
+		return fail_in(err, "%s", text);
+	}
+	TRY(unknown_print(all, &lineage, unknown, err));
 	if (all->count == 0)
 		log_info("nothing can be restored from \"%s\": there is no base backup with all its WAL; run "
 			 "pitr-basebackup",
@@ -180,16 +230,22 @@ bool verb_window(const struct options *options, struct error *err)
 	struct repo *repo REPO_CLEANUP = NULL;
 	struct catalog catalog CATALOG_CLEANUP = {0};
 	json_t *json JSON_CLEANUP = json_object();
+	json_t *unknown = NULL;
 	struct windows all = {.catalog = &catalog, .jobs = (int) options->jobs};
 
 	TRY(repo_open(options, 0, &repo, err));
 	TRY(catalog_read(repo, &catalog, err));
-	all.repo = repo;
-	if (!options->json)
-		return windows_run(&all, err);
-	all.windows = json_array();
-	all.gaps = json_array();
-	TRY(json_put(json, "windows", all.windows, err));
-	TRY(json_put(json, "gaps", all.gaps, err));
-	return windows_run(&all, err) && program_print(json, err);
+	all.repo = all.gaps.repo = repo;
+	all.gaps.jobs = all.jobs;
+	if (options->json) {
+		all.windows = json_array();
+		TRY(json_put(json, "windows", all.windows, err));
+		all.gaps.json = json_array();
+		TRY(json_put(json, "gaps", all.gaps.json, err));
+		unknown = json_array();
+		TRY(json_put(json, "unknown_timelines", unknown, err));
+	}
+	bool done = windows_run(&all, unknown, err);
+	gaps_release(&all.gaps);
+	return done && (!options->json || program_print(json, err));
 }

@@ -5,12 +5,14 @@
 #include "base/exit.h"
 #include "config/program.h"
 #include "restore.h"
+#include "step.h"
 
 static int run(const struct options *options)
 {
 	struct error err = {0};
 
-	return restore_run(options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
+	bool done = options->step != NULL ? step_run(options, &err) : restore_run(options, &err);
+	return done ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "config/program.h"
+#include "recovery/copy.h"
+#include "recovery/installation.h"
 
 static const char *const kind_names[] = {
 	[TARGET_LATEST] = "latest",   [TARGET_TIME] = "time", [TARGET_LSN] = "lsn",
@@ -28,25 +31,26 @@ void report_size(uint64_t size_bytes, char text[REPORT_SIZE_SIZE])
 /* "1 to 0/5000000, then 2" */
 static void path_print(const struct plan *plan, FILE *stream)
 {
-	const struct timeline_history *path = plan->reach.path;
+	const struct wal_path *path = plan->reach.path;
 	char lsn[LSN_TEXT_SIZE];
 
 	(void) fprintf(stream, "timeline:     ");
-	for (int i = 0; i < path->count - 1; i++) {
-		if (path->path[i].end <= plan->reach.backup->start_lsn)
+	for (int i = 0; i < path->history.count - 1; i++) {
+		if (path->history.path[i].end <= plan->reach.backup->start_lsn)
 			continue;
-		lsn_format(path->path[i].end, lsn);
-		(void) fprintf(stream, "%" PRIu32 " to %s, then ", path->path[i].timeline, lsn);
+		lsn_format(path->history.path[i].end, lsn);
+		(void) fprintf(stream, "%" PRIu32 " to %s, then ", path->history.path[i].timeline, lsn);
 	}
-	(void) fprintf(stream, "%" PRIu32 "\n", path_timeline(path));
+	(void) fprintf(stream, "%" PRIu32, wal_path_timeline(path));
+	if (path->layout.branch_count > 1)
+		(void) fprintf(stream, " of the branch \"%s\"", layout_branch(&path->layout));
+	(void) fprintf(stream, "\n");
 }
 
 static void wal_names(const struct plan *plan, struct wal_name *first, struct wal_name *last)
 {
-	struct wal_range range = {.history = plan->reach.path, .segment_size = plan->reach.backup->segment_size};
-
-	wal_range_name(&range, plan->reach.first, first);
-	wal_range_name(&range, plan->reach.last, last);
+	wal_range_name(&plan->reach.range, plan->reach.first, first);
+	wal_range_name(&plan->reach.range, plan->reach.last, last);
 }
 
 static void commit_print(const struct reach *reach, FILE *stream)
@@ -62,6 +66,51 @@ static void commit_print(const struct reach *reach, FILE *stream)
 	lsn_format(reach->last_commit.lsn, lsn);
 	(void) fprintf(stream, "last commit:  %s (%s), transaction %" PRIu32 " at LSN %s\n", local, utc,
 		       reach->last_commit.xid, lsn);
+}
+
+static void next_print(const struct reach *reach, FILE *stream)
+{
+	char local[CLOCK_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+	if (reach->next.lsn == 0) {
+		(void) fprintf(stream, "next:         none: no commit behind it is in the archive\n");
+		return;
+	}
+	time_format_local(reach->next.time_us, local);
+	lsn_format(reach->next.lsn, lsn);
+	if (reach->is_coarse)
+		(void) fprintf(
+			stream,
+			"next:         %s, in the segment of LSN %s\n"
+			"              (the key does not let WAL be read, so this is exact to the segment only)\n",
+			local, lsn);
+	else
+		(void) fprintf(stream,
+			       "next:         %s of transaction %" PRIu32 ", %s at LSN %s, which is not restored\n",
+			       reach->next.is_abort ? "rollback" : "commit", reach->next.xid, local, lsn);
+}
+
+static const char *backup_reason(const struct plan *plan)
+{
+	switch (plan->target.kind) {
+	case TARGET_LATEST:
+	case TARGET_STANDBY:
+	case TARGET_IMMEDIATE:
+		return "the newest of its timeline";
+	default:
+		return "the newest that ends before the target";
+	}
+}
+
+static void reason_print(const struct plan *plan, FILE *stream)
+{
+	int newer = plan->reach.newer_backups;
+
+	(void) fprintf(stream, "              %s",
+		       plan->is_backup_given ? "chosen with --backup" : backup_reason(plan));
+	if (newer > 0)
+		(void) fprintf(stream, "; %d newer one%s behind it", newer, newer == 1 ? " ends" : "s end");
+	(void) fprintf(stream, "\n");
 }
 
 static void end_print(const struct plan *plan, FILE *stream)
@@ -83,6 +132,24 @@ static void end_print(const struct plan *plan, FILE *stream)
 			lsn);
 }
 
+/* Of the segments those that are no whole ones in the archive. */
+static uint64_t segments_from(const struct plan *plan, enum wal_source source)
+{
+	return wal_range_count(&plan->reach.range, source, plan->reach.first, plan->reach.last);
+}
+
+static void sources_print(const struct plan *plan, FILE *stream)
+{
+	uint64_t surviving = segments_from(plan, WAL_FROM_DIRECTORY);
+
+	if (surviving > 0)
+		(void) fprintf(stream, "              %" PRIu64 " of them from \"%s\", not in the archive yet\n",
+			       surviving, plan->surviving.directory.path);
+	if (segments_from(plan, WAL_FROM_PARTIAL) > 0)
+		(void) fprintf(stream, "              the last of them, which is not whole, from \"%s\"\n",
+			       plan->reach.range.partial.text);
+}
+
 void report_plan(const struct plan *plan, FILE *stream)
 {
 	const struct backup *backup = plan->reach.backup;
@@ -94,14 +161,18 @@ void report_plan(const struct plan *plan, FILE *stream)
 	time_format_local(backup->finished_us, finished);
 	lsn_format(backup->stop_lsn, lsn);
 	(void) fprintf(stream, "backup:       %s, ended %s at LSN %s\n", backup->label, finished, lsn);
+	reason_print(plan, stream);
 	path_print(plan, stream);
 	wal_names(plan, &first, &last);
 	(void) fprintf(stream, "WAL:          %s to %s, %" PRIu64 " segment%s\n", first.text, last.text,
 		       plan_segments(plan), plan_segments(plan) == 1 ? "" : "s");
+	sources_print(plan, stream);
 	report_size(backup->stored_bytes, size[0]);
 	report_size(plan->wal_stored_size, size[1]);
 	(void) fprintf(stream, "to fetch:     %s of base backup, %s of WAL\n", size[0], size[1]);
 	commit_print(&plan->reach, stream);
+	if (plan->target.kind != TARGET_STANDBY)
+		next_print(&plan->reach, stream);
 	end_print(plan, stream);
 	if (plan->target.kind != TARGET_STANDBY)
 		(void) fprintf(stream, "then:         %s\n", target_action_name(plan->target.action));
@@ -136,34 +207,62 @@ static bool encode_target(const struct target *target, json_t *json, struct erro
 		       : json_put(member, "action", json_string(target_action_name(target->action)), err);
 }
 
+/* What the plan reads of one timeline of its path. */
+static bool encode_part(const struct reach *reach, uint32_t timeline, json_t *member, struct error *err)
+{
+	uint64_t segments = 0, stored_size = 0;
+	struct wal_name last = {.text = ""};
+
+	for (int i = 0; i < reach->range.run_count; i++) {
+		const struct wal_run *run = &reach->range.runs[i];
+		uint64_t from = run->first > reach->first ? run->first : reach->first;
+		uint64_t to = run->last < reach->last ? run->last : reach->last;
+
+		if (run->timeline != timeline || from > to)
+			continue;
+		segments += to - from + 1;
+		stored_size += wal_range_stored_size(&reach->range, from, to);
+		wal_range_name(&reach->range, to, &last);
+	}
+	if (segments > 0)
+		TRY(json_put(member, "branch", json_string(layout_owner(&reach->path->layout, &last)->name), err));
+	TRY(json_put(member, "wal_segments", json_integer((json_int_t) segments), err));
+	return json_put(member, "wal_bytes", json_integer((json_int_t) stored_size), err);
+}
+
 static bool encode_path(const struct plan *plan, json_t *json, struct error *err)
 {
-	const struct timeline_history *path = plan->reach.path;
+	const struct wal_path *path = plan->reach.path;
 	json_t *array = json_array();
 
-	TRY(json_put(json, "timeline", json_integer(path_timeline(path)), err));
+	TRY(json_put(json, "branch", json_string(layout_branch(&path->layout)), err));
+	if (copy_is_new(plan))
+		TRY(json_put(json, "new_branch", json_string(copy_branch(plan)), err));
+	TRY(json_put(json, "timeline", json_integer(wal_path_timeline(path)), err));
 	TRY(json_put(json, "timeline_path", array, err));
-	for (int i = 0; i < path->count; i++) {
+	for (int i = 0; i < path->history.count; i++) {
 		json_t *member = json_object();
 
 		TRY(json_add(array, member, err));
-		TRY(json_put(member, "timeline", json_integer(path->path[i].timeline), err));
-		if (i < path->count - 1)
-			TRY(lsn_put(member, "end_lsn", path->path[i].end, err));
+		TRY(json_put(member, "timeline", json_integer(path->history.path[i].timeline), err));
+		TRY(encode_part(&plan->reach, path->history.path[i].timeline, member, err));
+		if (i < path->history.count - 1)
+			TRY(lsn_put(member, "end_lsn", path->history.path[i].end, err));
 	}
 	return true;
 }
 
-static bool encode_commit(const struct wal_commit *commit, json_t *json, struct error *err)
+static bool encode_commit(const struct wal_commit *commit, const char *key, json_t *json, struct error *err)
 {
 	json_t *member = commit->lsn == 0 ? json_null() : json_object();
 
-	TRY(json_put(json, "last_commit", member, err));
+	TRY(json_put(json, key, member, err));
 	if (commit->lsn == 0)
 		return true;
 	TRY(put_time(member, "time", commit->time_us, err));
 	TRY(lsn_put(member, "lsn", commit->lsn, err));
 	TRY(json_put(member, "xid", json_integer(commit->xid), err));
+	TRY(json_put(member, "rollback", json_boolean(commit->is_abort), err));
 	return json_put(member, "timeline", json_integer(commit->timeline), err);
 }
 
@@ -175,11 +274,18 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 	wal_names(plan, &first, &last);
 	TRY(encode_target(&plan->target, json, err));
 	TRY(json_put(json, "label", json_string(reach->backup->label), err));
+	TRY(json_put(json, "backup_reason",
+		     json_string(plan->is_backup_given ? "chosen with --backup" : backup_reason(plan)), err));
+	TRY(json_put(json, "backups_newer", json_integer(reach->newer_backups), err));
 	TRY(put_time(json, "backup_finished", reach->backup->finished_us, err));
 	TRY(encode_path(plan, json, err));
 	TRY(json_put(json, "wal_first", json_string(first.text), err));
 	TRY(json_put(json, "wal_last", json_string(last.text), err));
 	TRY(json_put(json, "wal_segments", json_integer((json_int_t) plan_segments(plan)), err));
+	TRY(json_put(json, "wal_from_directory", json_integer((json_int_t) segments_from(plan, WAL_FROM_DIRECTORY)),
+		     err));
+	if (segments_from(plan, WAL_FROM_PARTIAL) > 0)
+		TRY(json_put(json, "wal_partial", json_string(reach->range.partial.text), err));
 	TRY(json_put(json, "backup_bytes", json_integer((json_int_t) reach->backup->stored_bytes), err));
 	TRY(json_put(json, "wal_bytes", json_integer((json_int_t) plan->wal_stored_size), err));
 	TRY(json_put(json, "fetch_bytes",
@@ -189,17 +295,107 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 		TRY(lsn_put(json, "stop_lsn", reach->lsn, err));
 	TRY(lsn_put(json, "end_lsn", reach->end, err));
 	TRY(json_put(json, "at_end_of_archive", json_boolean(reach->at_end), err));
-	return encode_commit(&reach->last_commit, json, err);
+	TRY(json_put(json, "exact", json_boolean(!reach->is_coarse), err));
+	TRY(encode_commit(&reach->last_commit, "last_commit", json, err));
+	return encode_commit(&reach->next, "next", json, err);
+}
+
+void report_counts(const struct batch_counts *counts, FILE *stream)
+{
+	char kept[REPORT_SIZE_SIZE], written[REPORT_SIZE_SIZE], fetched[REPORT_SIZE_SIZE];
+
+	report_size(counts->kept, kept);
+	report_size(counts->written, written);
+	report_size(counts->fetched, fetched);
+	(void) fprintf(stream,
+		       "Of its files, %s were as in the backup and %s were written; %s were fetched for that.\n", kept,
+		       written, fetched);
+}
+
+bool report_encode_counts(const struct batch_counts *counts, json_t *json, struct error *err)
+{
+	json_t *member = json_object();
+
+	TRY(json_put(json, "delta", member, err));
+	TRY(json_put(member, "kept_bytes", json_integer((json_int_t) counts->kept), err));
+	TRY(json_put(member, "written_bytes", json_integer((json_int_t) counts->written), err));
+	return json_put(member, "fetched_bytes", json_integer((json_int_t) counts->fetched), err);
+}
+
+void report_duration(const struct prediction *prediction, FILE *stream)
+{
+	char whole[CLOCK_TEXT_SIZE], part[2][CLOCK_TEXT_SIZE], rate[2][REPORT_SIZE_SIZE];
+	bool is_guess = prediction->download_count == 0 && prediction->replay_count == 0;
+	bool is_half_guess = prediction->download_count == 0 || prediction->replay_count == 0;
+	int64_t whole_s = prediction->download_s + prediction->replay_s;
+
+	duration_format(whole_s < 1 ? 1 : whole_s, whole);
+	duration_format(prediction->download_s, part[0]);
+	duration_format(prediction->replay_s, part[1]);
+	report_size(prediction->download_rate, rate[0]);
+	report_size(prediction->replay_rate, rate[1]);
+	(void) fprintf(stream, "duration:     about %s (base backup %s at %s/s, replay %s at %s/s", whole, part[0],
+		       rate[0], part[1], rate[1]);
+	if (is_guess)
+		(void) fputs("; a guess: no restore has been measured yet)\n", stream);
+	else if (is_half_guess)
+		(void) fprintf(stream, "; the rate of %s is a guess: it has not been measured yet)\n",
+			       prediction->download_count == 0 ? "the base backup" : "replay");
+	else
+		(void) fprintf(stream, "; as measured by the last %d)\n",
+			       prediction->download_count > prediction->replay_count ? prediction->download_count
+										     : prediction->replay_count);
+	(void) fflush(stream);
+}
+
+bool report_encode_duration(const struct prediction *prediction, json_t *json, struct error *err)
+{
+	json_t *member = json_object();
+	const struct {
+		const char *key;
+		json_int_t value;
+	} members[] = {
+		{"seconds", prediction->download_s + prediction->replay_s},
+		{"download_seconds", prediction->download_s},
+		{"replay_seconds", prediction->replay_s},
+		{"download_bytes_per_second", (json_int_t) prediction->download_rate},
+		{"replay_bytes_per_second", (json_int_t) prediction->replay_rate},
+		{"downloads_measured", prediction->download_count},
+		{"replays_measured", prediction->replay_count},
+	};
+
+	TRY(json_put(json, "duration", member, err));
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		TRY(json_put(member, members[i].key, json_integer(members[i].value), err));
+	return true;
+}
+
+bool report_intent(const struct plan *plan, const struct prediction *prediction, const struct options *options,
+		   struct error *err)
+{
+	json_t *json JSON_CLEANUP = json_object();
+	FILE *stream = options->dry_run ? stdout : stderr;
+
+	if (options->dry_run && options->json) {
+		TRY(report_encode(plan, json, err));
+		TRY(report_encode_duration(prediction, json, err));
+		return program_print(json, err);
+	}
+	if (!options->dry_run && !log_shows(LOG_LEVEL_INFO))
+		return true;
+	report_plan(plan, stream);
+	report_duration(prediction, stream);
+	return true;
 }
 
 /* Debian keeps the servers' programs out of the PATH. */
 static void pg_ctl_find(int64_t server_version, char path[PATH_MAX])
 {
-	struct error ignored = {0};
-	bool exists = false;
+	struct error ignored;
+	char directory[PATH_MAX];
 
-	(void) snprintf(path, PATH_MAX, "/usr/lib/postgresql/%d/bin/pg_ctl", (int) (server_version / 10000));
-	if (!fs_exists(path, &exists, &ignored) || !exists)
+	if (!installation_find(NULL, server_version, directory, &ignored) ||
+	    !path_join(path, directory, "pg_ctl", &ignored))
 		(void) snprintf(path, PATH_MAX, "pg_ctl");
 }
 
@@ -226,21 +422,35 @@ static bool next_start(const struct plan *plan, const char *pgdata, FILE *stream
 	return true;
 }
 
+void report_archiving(const struct plan *plan, FILE *stream)
+{
+	const char *branch = copy_branch(plan), *parent = layout_branch(&plan->reach.path->layout);
+
+	if (copy_is_new(plan))
+		(void) fprintf(
+			stream,
+			"It archives to a branch of its own, \"%s\", and cannot touch the history of \"%s\", which it "
+			"came from.\n"
+			"When it is to be the production server, run \"pitr-catalog adopt\" there: restores then "
+			"take the latest\n"
+			"from its branch. Take a base backup of it.\n",
+			branch, parent);
+	else if (branch != NULL)
+		(void) fprintf(stream, "It belongs to the branch \"%s\".\n", branch);
+	(void) fflush(stream);
+}
+
 bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err)
 {
 	static const char *const outcomes[] = {
 		[ACTION_PAUSE] =
 			"It replays to the target and pauses there, for you to look. If it is the right point:\n"
 			"    SELECT pg_wal_replay_resume();\n"
-			"makes it an ordinary server. If it is not, restore again to another one.\n",
+			"makes it an ordinary server. If a later one is wanted, \"pitr-restore --step '+5 min'\" goes "
+			"on to it.\n",
 		[ACTION_SHUTDOWN] = "It replays to the target and shuts down.\n",
 		[ACTION_PROMOTE] = "It replays to the target and becomes an ordinary server.\n",
 	};
-	static const char archiving[] = "Archiving is off in the restored server (archive_mode = off in "
-					"postgresql.auto.conf), so that it cannot\n"
-					"write into the archive it came from. When it is to be the production server, "
-					"remove that line, restart,\n"
-					"and take a new base backup.\n";
 
 	TRY(next_start(plan, pgdata, stream, err));
 	if (plan->target.kind == TARGET_STANDBY)
@@ -248,10 +458,9 @@ bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, stru
 			       "It follows the archive on timeline %" PRIu32
 			       " (restored with --target-timeline=latest, it would also\nfollow a failover). Set "
 			       "primary_conninfo to stream from a server too.\n",
-			       path_timeline(plan->reach.path));
+			       wal_path_timeline(plan->reach.path));
 	else
 		(void) fputs(outcomes[plan->target.action], stream);
-	(void) fputs(archiving, stream);
-	(void) fflush(stream);
+	report_archiving(plan, stream);
 	return true;
 }

@@ -4,22 +4,26 @@
 
 #include "base/fs.h"
 #include "config/program.h"
-#include "lay_down.h"
-#include "owner.h"
+#include "files/delta.h"
+#include "files/lay_down.h"
+#include "files/owner.h"
+#include "files/tablespace_map.h"
 #include "pg/control_file.h"
-#include "recovery_conf.h"
+#include "plan/surviving.h"
+#include "recovery/copy.h"
+#include "recovery/recovery_conf.h"
+#include "recovery/trial.h"
 #include "report.h"
-#include "tablespace_map.h"
-#include "trial.h"
+#include "start.h"
 
-static bool print_json(const struct plan *plan, const char *pgdata, struct error *err)
+/* `counts` NULL: everything was fetched. */
+static bool answer_encode(const struct plan *plan, const struct prediction *prediction, const char *pgdata,
+			  const struct batch_counts *counts, json_t *json, struct error *err)
 {
-	json_t *json JSON_CLEANUP = json_object();
-
 	TRY(report_encode(plan, json, err));
-	if (pgdata != NULL)
-		TRY(json_put(json, "data_directory", json_string(pgdata), err));
-	return program_print(json, err);
+	TRY(report_encode_duration(prediction, json, err));
+	TRY(json_put(json, "data_directory", json_string(pgdata), err));
+	return counts != NULL ? report_encode_counts(counts, json, err) : true;
 }
 
 static mode_t file_mode(const struct laid *laid)
@@ -61,28 +65,108 @@ static bool control_publish(const struct place *place, struct laid *laid, struct
 	return fs_replace_file(path, file_mode(laid), buf_bytes(&laid->control), err);
 }
 
-static bool command_try(const struct plan *plan, const struct place *place, const char *command, struct error *err)
+static bool mark_put(const struct repo *repo, const struct plan *plan, const struct place *place, mode_t mode,
+		     struct error *err)
+{
+	return branch_mark_write(repo, place->pgdata, mode, &plan->mark, err);
+}
+
+/* The command finds its way by the mark, which a directory that is restored onto must not get until it is taken over:
+ * there it is tried in a directory of its own. What was there before is put back. */
+static bool command_try_in(struct repo *repo, const struct plan *plan, const char *directory, const char *command,
+			   struct error *err)
 {
 	const struct reach *reach = &plan->reach;
-	struct wal_range range = {.history = reach->path, .segment_size = reach->backup->segment_size};
 	struct wal_name first;
+	struct error ignored = {0};
+	char path[PATH_MAX];
+	BUF(before, BRANCH_MARK_SIZE_MAX);
 
-	wal_range_name(&range, reach->first, &first);
-	return trial_run(place->pgdata, command, first.text, range.segment_size, err);
+	TRY(path_join(path, directory, BRANCH_MARK_NAME, err));
+	bool is_there = fs_read_file(path, &before, err);
+	if (!is_there && err->kind != ERROR_NOT_FOUND)
+		return false;
+	*err = (struct error){0};
+	wal_range_name(&reach->range, reach->first, &first);
+	bool works = branch_mark_write(repo, directory, 0600, &plan->mark, err) &&
+		     trial_run(directory, command, first.text, reach->range.segment_size, err);
+	if (is_there)
+		return fs_replace_file(path, 0600, buf_bytes(&before), works ? err : &ignored) && works;
+	return (fs_remove(path, &ignored) || ignored.kind == ERROR_NOT_FOUND) && works;
+}
+
+static bool command_try(struct repo *repo, const struct plan *plan, const struct place *place, const char *command,
+			struct error *err)
+{
+	char directory[PATH_MAX];
+	struct error ignored = {0};
+
+	if (!place->is_delta)
+		return command_try_in(repo, plan, place->pgdata, command, err);
+	TRY(delta_open_trial(place, directory, err));
+	bool works = command_try_in(repo, plan, directory, command, err);
+	return delta_close_trial(directory, works ? err : &ignored) && works;
+}
+
+/* Up to here the place can be left as it was; from here on, what was begun is to be finished. */
+static bool place_take(struct repo *repo, const struct plan *plan, const struct place *place, const char *command,
+		       struct error *err)
+{
+	bool is_changed = false;
+
+	if (place_create(place, err) && command_try(repo, plan, place, command, err) &&
+	    (!place->is_delta || delta_begin(repo, plan->reach.backup, place, &is_changed, err)))
+		return true;
+	if (!is_changed)
+		place_abandon(place);
+	return false;
+}
+
+/* What is laid down beside the backup. */
+struct recovery {
+	const char *command;
+	struct bytes conf;
+	struct batch_counts counts; /* of the backup's bytes */
+	struct measurement measured;
+};
+
+/* From which --step goes on; of a standby nothing does. */
+static bool state_put(const struct plan *plan, const struct place *place, const struct laid *laid, struct error *err)
+{
+	struct state state;
+
+	if (plan->target.kind == TARGET_STANDBY)
+		return state_remove(place->pgdata, err);
+	state_of_plan(plan, laid->has_group_access, &state);
+	return state_write(place->pgdata, &state, err);
+}
+
+/* What was not fetched whole says nothing about the next restore. */
+static void download_measure(const struct plan *plan, const struct place *place, int64_t began_ms,
+			     struct measurement *measured)
+{
+	if (place->is_resumed || place->is_delta)
+		return;
+	measured->download_bytes = plan->reach.backup->stored_bytes;
+	measured->download_ms = clock_monotonic_ms() - began_ms;
 }
 
 static bool restore_into(struct repo *repo, const struct plan *plan, const struct options *options,
-			 const struct place *place, const char *command, struct bytes conf, struct error *err)
+			 const struct place *place, struct recovery *recovery, struct error *err)
 {
 	struct laid laid LAID_CLEANUP = {.file_count = 0};
 
-	if (!place_create(place, err) || !command_try(plan, place, command, err)) {
-		place_abandon(place);
-		return false;
-	}
+	TRY(place_take(repo, plan, place, recovery->command, err));
+	int64_t began_ms = clock_monotonic_ms();
 	TRY(lay_down(repo, plan->reach.backup, options, place, &laid, err));
+	recovery->counts = laid.counts;
+	download_measure(plan, place, began_ms, &recovery->measured);
 	TRY(map_write(place, &laid, err));
-	TRY(recovery_conf_write(place->pgdata, file_mode(&laid), conf, plan->target.kind == TARGET_STANDBY, err));
+	TRY(mark_put(repo, plan, place, file_mode(&laid), err));
+	TRY(recovery_conf_write(place->pgdata, file_mode(&laid), recovery->conf, plan->target.kind == TARGET_STANDBY,
+				err));
+	TRY(surviving_lay(repo, plan, place->pgdata, err));
+	TRY(state_put(plan, place, &laid, err));
 	if (laid.has_group_access && chmod(place->pgdata, 0750) != 0)
 		return fail_errno(err, "could not set the mode of \"%s\"", place->pgdata);
 	log_info("syncing %llu files to disk", (unsigned long long) laid.file_count);
@@ -95,28 +179,76 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 	return true;
 }
 
-static bool restore_planned(struct repo *repo, const struct plan *plan, const struct options *options,
-			    struct error *err)
+/* With --start the server is seen through to its target; otherwise it is said how. */
+static bool restore_end(struct starting *starting, const struct place *place, const struct in_place *in_place,
+			const struct batch_counts *counts, struct error *err)
 {
-	struct place place PLACE_CLEANUP = {.exists = false};
+	const struct options *options = starting->options;
+	json_t *json JSON_CLEANUP = options->json ? json_object() : NULL;
+
+	if (options->json) {
+		TRY(answer_encode(starting->plan, starting->prediction, place->pgdata, counts, json, err));
+		if (in_place->has_old)
+			TRY(json_put(json, "old_directory", json_string(in_place->old), err));
+	} else {
+		(void) printf("Restored into \"%s\".\n", place->pgdata);
+		if (in_place->has_old)
+			(void) printf("The directory as it was is \"%s\".\n", in_place->old);
+		if (counts != NULL)
+			report_counts(counts, stdout);
+		(void) fflush(stdout);
+	}
+	starting->json = json;
+	if (options->start)
+		return launch_place(starting->launch, place->pgdata, err) && start_run(starting, err);
+	return options->json ? program_print(json, err) : report_next(starting->plan, place->pgdata, stdout, err);
+}
+
+/* Lays everything down in a place that is free by now. */
+static bool place_fill(struct starting *starting, struct place *place, struct recovery *recovery, struct error *err)
+{
+	struct repo *repo = starting->repo;
+	const struct plan *plan = starting->plan;
+	const struct options *options = starting->options;
 	BUF(command, RECOVERY_COMMAND_MAX);
 	BUF(conf, RECOVERY_CONF_SIZE_MAX);
-	const char *command_text, *conf_text;
+	const char *conf_text;
 
-	TRY(recovery_command_make(options, &command, err));
-	TRY(buf_text(&command, &command_text, err));
-	TRY(recovery_conf_make(plan, command_text, &conf, err));
+	TRY(copy_conf_make(repo, options, plan, &command, &conf, err));
+	TRY(buf_text(&command, &recovery->command, err));
 	TRY(buf_text(&conf, &conf_text, err));
-	TRY(place_plan(repo, plan->reach.backup, options, conf_text, &place, err));
-	if (place.is_finished)
-		log_info("\"%s\" was restored already, but for the last step", place.pgdata);
-	else
-		TRY(restore_into(repo, plan, options, &place, command_text, buf_bytes(&conf), err));
+	recovery->conf = buf_bytes(&conf);
+	TRY(place_plan(repo, plan->reach.backup, options, conf_text, place, err));
+	if (!place->is_finished)
+		return restore_into(repo, plan, options, place, recovery, err);
+	log_info("\"%s\" was restored already, but for the last step", place->pgdata);
+	return true;
+}
+
+static bool restore_planned(struct starting *starting, struct in_place *in_place, struct error *err)
+{
+	struct place place PLACE_CLEANUP = {.exists = false};
+	struct recovery recovery = {.command = NULL};
+
+	if (!in_place_take(in_place, err) || !place_fill(starting, &place, &recovery, err)) {
+		in_place_undo(in_place); /* as long as nothing has been laid down */
+		return false;
+	}
+	TRY(in_place_finish(in_place, err));
 	TRY(place_finish(&place, err));
-	if (options->json)
-		return print_json(plan, place.pgdata, err);
-	(void) printf("Restored into \"%s\".\n", place.pgdata);
-	return report_next(plan, place.pgdata, stdout, err);
+	struct starting restored = *starting;
+	restored.from = restored.plan->reach.backup->start_lsn;
+	restored.measured = &recovery.measured;
+	return restore_end(&restored, &place, in_place, restored.options->delta ? &recovery.counts : NULL, err);
+}
+
+/* WAL that is not in the archive yet counts: it is stored there first, or only looked at when nothing is to be written.
+ */
+static bool survivors_take(struct repo *repo, const struct options *options, const struct in_place *in_place,
+			   struct plan *plan, struct error *err)
+{
+	return options->dry_run ? surviving_read(repo, options, &plan->surviving, err)
+				: surviving_store(repo, options, in_place, err);
 }
 
 /* A host key lists and plans; what it cannot read is found out before anything is written. */
@@ -136,6 +268,10 @@ bool restore_run(const struct options *options, struct error *err)
 	struct repo *repo REPO_CLEANUP = NULL;
 	struct catalog catalog CATALOG_CLEANUP = {0};
 	struct plan plan PLAN_CLEANUP = {.wal_stored_size = 0};
+	struct prediction prediction;
+	struct launch launch;
+	struct starting starting = {.options = options, .plan = &plan, .prediction = &prediction, .launch = &launch};
+	struct in_place in_place IN_PLACE_CLEANUP = {.has_old = false};
 	struct target target;
 
 	if (options->arguments.count > 0)
@@ -143,19 +279,29 @@ bool restore_run(const struct options *options, struct error *err)
 		       fail_hint(err,
 				 "A target is given with --target-time, --target-lsn, --target-xid or --target-name.");
 	TRY(target_parse(options, clock_now_us(), &target, err));
+	TRY(start_check(options, err));
 	if (options->pgdata == NULL && !options->dry_run)
 		return fail(err, ERROR_USAGE, "no data directory to restore into is given") ||
 		       fail_hint(err, "Give -D DIR, or set pgdata in the configuration file.");
 	if (!options->dry_run)
 		TRY(owner_become(options->pgdata, err));
-	TRY(repo_open(options, 0, &repo, err));
+	if (options->in_place)
+		TRY(in_place_open(options, &in_place, err));
+	TRY(repo_open(options, in_place.control.system_identifier, &repo, err));
+	starting.repo = repo;
 	if (!options->dry_run)
 		TRY(key_check(repo, err));
+	TRY(survivors_take(repo, options, &in_place, &plan, err));
+	if (in_place.has_old)
+		target_stay(&target, &repo->layout);
 	TRY(catalog_read(repo, &catalog, err));
 	TRY(plan_make(repo, &catalog, options, &target, &plan, err));
-	if (options->dry_run && options->json)
-		return print_json(&plan, NULL, err);
-	if (log_shows(LOG_LEVEL_INFO) || options->dry_run)
-		report_plan(&plan, options->dry_run ? stdout : stderr);
-	return options->dry_run ? true : restore_planned(repo, &plan, options, err);
+	if (options->start)
+		TRY(start_plan(repo, options, plan.reach.backup, &launch, err));
+	if (!options->dry_run)
+		TRY(copy_plan(repo, options, &plan, err));
+	prediction_read(repo, &plan, &prediction);
+	if (!report_intent(&plan, &prediction, options, err))
+		return false;
+	return options->dry_run ? true : restore_planned(&starting, &in_place, err);
 }

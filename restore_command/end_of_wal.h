@@ -7,10 +7,14 @@
 #include "repo/wal_store.h"
 
 enum end_of_wal {
-	END_PROVEN, /* nothing of the timeline lies behind it either, or the file never existed */
-	END_IS_GAP, /* later segments are there: this one is missing, or still on its way */
+	/* Nothing of the timeline lies behind it either, nor was it left for another one behind it; or the file never
+	 * existed. */
+	END_PROVEN,
+	/* It was written: later segments are there, or the history of a younger timeline says so. It is missing, or
+	 * still on its way. */
+	END_IS_GAP,
 };
 
-/* `later` is set for a gap: the first segment behind it. */
+/* `later` is set for a gap: the first segment behind it, or the history. */
 bool end_of_wal_judge(struct repo *repo, const struct wal_name *name, enum end_of_wal *verdict, struct wal_name *later,
 		      struct error *err) MUST_CHECK;

@@ -10,10 +10,12 @@
 #define FETCH_EXIT_ABSENT 1
 
 /* `destination` as PostgreSQL's %p. True with *is_absent set when it is proven that the file is not in the archive and
- * that recovery may end there; nothing is written then. Whatever could not be found out is false. */
+ * that recovery may end there, or that the server ends recovery and has the history itself; nothing is written then.
+ * Whatever could not be found out is false. */
 bool fetch_file(const struct options *options, const char *name, const char *destination, bool *is_absent,
 		struct error *err) MUST_CHECK;
 
 /* Who is asking: a standby (it asks again by itself), or a server in archive recovery (it would take a failure
- * for the end of the archive). Told by the signal files in the data directory of `destination`. */
+ * for the end of the archive). Told by the signal files in the data directory of `destination`. A server that has just
+ * been promoted, and has the history that it asks for, counts as a standby. */
 enum error_audience fetch_audience(const char *destination);

@@ -27,6 +27,7 @@ my %programs = (
 	'pitr-basebackup' => [ 2,   [] ],
 	'pitr-restore'    => [ 2,   [] ],
 	'pitr-catalog'    => [ 2,   [] ],
+	'pitr-check'      => [ 3,   [] ],
 );
 
 sub run_program {
@@ -79,7 +80,7 @@ for my $program (sort keys %programs) {
 		like($version->{stdout}, qr/\A$program \(pitr\) \d+\.\d+\.\d+\n\z/, "$program $flag: on stdout");
 	}
 	is(system("'$bin/$program' --help >/dev/full 2>/dev/null") >> 8,
-		$program eq 'pitr-fetch' ? 200 : 1, "$program --help: an answer that does not arrive is a failure");
+		{ 'pitr-fetch' => 200, 'pitr-check' => 3 }->{$program} // 1, "$program --help: an answer that does not arrive is a failure");
 
 	is_refused($program, [ '--xyzzy', @$needed ], 'unknown flag "--xyzzy"', qq(Try "$program --help".), 'unknown flag');
 	is_refused($program, [ '-x', @$needed ], 'unknown flag "-x"', qq(Try "$program --help".), 'unknown letter');
@@ -128,7 +129,7 @@ for my $program (sort keys %programs) {
 	  unless $program eq 'pitr-basebackup';
 }
 
-is_refused('pitr-archive', [], 'missing argument: pitr-archive WAL-PATH', 'Try "pitr-archive --help".', 'no argument');
+is_refused('pitr-archive', [ '--config=' . config_file("# nothing\n") ], 'missing argument: pitr-archive WAL-PATH', 'Try "pitr-archive --help".', 'no argument');
 is_refused('pitr-fetch', ['000000010000000000000001'], 'missing argument: pitr-fetch WAL-NAME DESTINATION',
 	'Try "pitr-fetch --help".', 'one argument too few');
 is_refused('pitr-fetch', [ '--compress=lz4', 'a', 'b' ], 'pitr-fetch has no flag "--compress"',

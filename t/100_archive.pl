@@ -29,7 +29,7 @@ my $other = $content;
 substr($other, 9000, 1) ^= "\1";
 my $elsewhere = directory('elsewhere');
 write_file("$elsewhere/$name", $other);
-my $said = run_fails([ @archive, "$elsewhere/$name" ], 1, qr/with other content, stored by host ".+" at \d{4}-/,
+my $said = run_fails([ @archive, "$elsewhere/$name" ], 1, qr/with other content, stored by host ".+" from ".+" \(process \d+\) at \d{4}-/,
 	'other content under the name: 1, and who stored it when');
 like($said, qr/^pitr-archive: hint: /m, '… with a way out');
 is_deeply($repo->contents, $before, '… and the stored one is untouched');

@@ -130,7 +130,7 @@ my @refused = (
 		qr/before the end of the first backup: the earliest that can be reached on timeline 1 is 20/ ],
 	[ 'in the future', [ '--target-time=2199-01-01', @into ], qr/is in the future: it is 20/ ],
 	[ 'no time at all', [ '--target-time=soon', @into ], qr/--target-time: .*soon/ ],
-	[ 'an LSN behind the archive', [ '--target-lsn=FF/0', @into ], qr/behind the archive, which ends at 0\/\S+ on timeline 1\n.*hint: The last record/ ],
+	[ 'an LSN behind the archive', [ '--target-lsn=FF/0', @into ], qr/behind the archive, which ends at 0\/\S+ on timeline 1\n.*hint: Give --target-lsn=0\/\S+, the last record in it/ ],
 	[ 'an LSN before the first backup', [ '--target-lsn=0/100000', @into ], qr/before the end of the first backup/ ],
 	[ 'no LSN', [ '--target-lsn=12', @into ], qr/"12" is not an LSN/ ],
 	[ 'an unknown transaction', [ '--target-xid=4000000000', @into ], qr/transaction 4000000000 is not in the archive/ ],
@@ -181,14 +181,15 @@ my $copy = copy([ "--target-time=$time_4" ]);
 is(steps($copy), '0 1 2 3 4', 'a time: what was committed by then is there');
 is($copy->query('SELECT pg_is_in_recovery()'), 't', '… and the server pauses there');
 is($copy->query('SELECT (SELECT count(*) FROM in_one), (SELECT count(*) FROM in_two)'), '1000|500', '… with its tablespaces');
-is($copy->query('SHOW archive_mode'), 'off', '… and does not archive');
+is($copy->query('SHOW archive_mode'), 'on', '… and will go on archiving');
+like($copy->query('SHOW pitr.branch'), qr/^restore-\w{8}$/, '… to a branch of its own');
 is($copy->query('SHOW work_mem'), '5MB', '… settings of ALTER SYSTEM are kept');
 is(join('', map { $copy->query("SHOW $_") } qw(primary_conninfo primary_slot_name recovery_target_name recovery_target_time
 	recovery_end_command archive_cleanup_command recovery_min_apply_delay)), '0', '… but none of another recovery, wherever they are set');
 is(mode_of($copy->data_dir . '/locked') . ' ' . mode_of($copy->data_dir . '/locked/server.key'), '0500 0400',
 	'… and what its owner cannot write is there with its mode');
 like($copy->restore_output, qr/^target: +time .*\+00\)$/m, 'the restore said what it understood');
-like($copy->restore_output, qr/pg_ctl -D .* start.*pg_wal_replay_resume\(\).*archive_mode = off/s, '… and what to do next');
+like($copy->restore_output, qr/pg_ctl -D .* start.*pg_wal_replay_resume\(\).*branch of its own/s, '… and what to do next');
 my $settings = read_file($copy->data_dir . '/postgresql.auto.conf');
 like($settings, qr/^recovery_target_timeline = '1'$/m, 'the timeline is a number');
 like($settings, qr{^recovery_target_lsn = '[0-9A-F]+/[0-9A-F]+'$}m, 'the time has become the position of the last commit before it');
@@ -253,6 +254,9 @@ sub contents_of {
 			my $name = substr $_, length $base;
 			$contents{"$name mode"} = mode_of($_);
 			$contents{$name} = -l $_ ? readlink : -d _ ? 'directory' : Digest::SHA->new(256)->addfile($_)->hexdigest;
+			# Each restore has a branch of its own.
+			$contents{$name} = read_file($_) =~ s/restore-[0-9a-f]{8}|"created_us":\d+//gr
+			  if /\/(?:pitr\.branch|postgresql\.auto\.conf)$/;
 		} }, $base);
 	}
 	return \%contents;
@@ -266,7 +270,8 @@ my $afresh   = sub { File::Path::remove_tree($target); mkdir $target, 0700 };
 $afresh->();
 run_ok([@again], 'a restore that is not interrupted');
 my $reference = contents_of(@restored_to);
-run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'global/pg_control', '-i', 'tablespace_map', "$target/data" ],
+run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'global/pg_control', '-i', 'tablespace_map', '-i', 'pitr.branch',
+	'-i', 'pitr.restore', "$target/data" ],
 	'… holds what PostgreSQL says it should');
 my ($unstartable, $complete) = (0, 0);
 kill_at_every_syscall('killed anywhere, a restore leaves what cannot be started, and can be resumed',
@@ -349,6 +354,7 @@ symlink "$Pitr::BIN/pitr-restore", "$bin/pitr-restore";
 File::Path::remove_tree("$never-bin");
 system 'cp', "$Pitr::BIN/pitr-restore", "$bin/alone";
 run_fails([ "$bin/alone", @options, @into ], 1, qr/could not find ".*bin\/pitr-fetch"/, 'without pitr-fetch beside it nothing is begun');
+symlink "$Pitr::BIN/pitr-archive", "$bin/pitr-archive";
 write_file("$bin/pitr-fetch", "#!/bin/sh\nexit 3\n");
 chmod 0755, "$bin/pitr-fetch";
 run_fails([ "$bin/alone", @options, @into ], 2, qr/restore_command for the server does not work: it ended with exit status 3/,
@@ -385,8 +391,7 @@ ok(!-e $never, '… which is said before anything is written');
 # --- timelines ------------------------------------------------------------------------------------------------------------
 
 $copy = copy([ '--target-name=the point', '--target-action=promote' ], start => 0);
-my $auto = $copy->data_dir . '/postgresql.auto.conf';
-write_file($auto, read_file($auto) =~ s/^archive_mode.*\n//mr);
+unlink $copy->data_dir . '/pitr.branch' or die "could not remove the mark: $!\n";    # as a failover would go on
 $copy->begin;
 $copy->query('INSERT INTO t VALUES (100)');
 my $time_branch = $copy->query('SELECT clock_timestamp()');

@@ -131,5 +131,6 @@ for my $harm (@harms) {
 	}
 	$copy->teardown_node;
 }
-is_deeply([ $repo->objects ], \@before, 'the repository is as it was');
+# The copies that were mended archive to branches of their own.
+is_deeply([ grep { !m{/restore-[0-9a-f]{8}/} } $repo->objects ], \@before, 'the repository is as it was');
 done_testing();

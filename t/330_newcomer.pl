@@ -65,7 +65,7 @@ mistake('… in a restore_command', [ 'pitr-fetch', @main, '--nonsense', $first,
 mistake('a flag of another program', [ 'pitr-catalog', @main, '--target-time=now' ], 2,
 	'pitr-catalog has no flag "--target-time"', 'It belongs to pitr-restore.');
 mistake('a verb that is none', [ 'pitr-catalog', @main, 'create' ], 2, '"create" is not something pitr-catalog can do',
-	'It can: list, show LABEL, window, init, keygen FILE.');
+	'It can: list, show LABEL, window, rebuild, adopt [BRANCH], fork [BRANCH], init, keygen FILE.');
 mistake('a verb without its argument', [ 'pitr-catalog', @main, 'keygen' ], 2, '"keygen" takes 1 arguments, 0 are given',
 	'Usage: pitr-catalog keygen FILE');
 
@@ -101,8 +101,8 @@ mistake('init twice', [ 'pitr-catalog', @main, "--pgdata=$pgdata", 'init' ], 1,
 	qr/could not initialise the repository: the repository ".*" is initialised for the cluster "main" already/,
 	'It was left as it is and can be used. A new one needs another repo, or another cluster name.');
 my $other_server = qr/the cluster "main" of the repository ".*" has the system identifier \d+, but this server has \d+/;
-my $own_name = 'Another server keeps its backups there. Give this one a cluster name of its own, with --cluster and '
-  . 'pitr-catalog init.';
+my $own_name = 'If this server continues that one, after pg_upgrade or initdb, run: pitr-catalog init --new-system. Otherwise '
+  . 'another server keeps its backups there: give this one a cluster name of its own, with --cluster and pitr-catalog init.';
 mistake('init of a second server under the first\'s name',
 	[ 'pitr-catalog', @main, '--pgdata=' . $stranger->data_dir, 'init' ], 2,
 	qr/could not initialise the repository: $other_server/, $own_name);
@@ -233,11 +233,12 @@ mistake('no directory to restore into', \@restore, 2, 'no data directory to rest
 	'Give -D DIR, or set pgdata in the configuration file.');
 my $full = directory('full');
 write_file("$full/file", '');
-my $elsewhere = 'Restore into an empty directory: -D DIR. Nothing was changed.';
 mistake('a directory that is not empty', [ @restore, '-D', $full ], 2,
-	qr/the directory "\Q$full\E" is not empty/, $elsewhere);
+	qr/the directory "\Q$full\E" is not empty/, 'Restore into an empty directory: -D DIR. Nothing was changed.');
 mistake('the directory of a running server', [ @restore, '-D', $pgdata ], 2,
-	qr/a server is running in "\Q$pgdata\E" \(process \d+\)/, $elsewhere);
+	qr/a server is running in "\Q$pgdata\E" \(process \d+\)/,
+	'Restore into an empty directory: -D DIR. Or stop the server and restore in its place: --in-place keeps the '
+	  . 'directory, renamed; --delta changes it, fetching only what differs. Nothing was changed.');
 is(join(' ', glob "$full/*"), "$full/file", 'nothing was changed there');
 mistake('an unknown label', [ @dry_run, '--backup=daily' ], 2, 'there is no backup "daily"',
 	'Run "pitr-catalog list" to see the labels.');
@@ -249,7 +250,7 @@ mistake('a target in the future', [ @dry_run, '--target-time=2099-01-01 00:00' ]
 	'Leave --target-time out to restore everything that is in the archive.');
 mistake('a target before the first backup', [ @dry_run, "--target-time=$before_all" ], 2,
 	qr/the target time .*is before the end of the first backup: the earliest that can be reached on timeline 1 is 2.*/,
-	qr/Give a target from 2\S+ \S+ on, or --target-immediate for the end of a backup\./);
+	qr/Give --target-time='2\S+ \S+' or later, or --target-immediate for the end of a backup\./);
 my $like_this = 'Write it like "2024-01-15 14:30", "2024-01-15 14:30:00+01", "2024-01-15T13:30Z", "yesterday 14:30" or '
   . '"10 minutes ago".';
 for my $text ('half past two', '15.01.2024 14:30', '2024-02-30 14:30', '14:30 UTC+') {
@@ -265,10 +266,10 @@ mistake('a local time that never came', [ @dry_run, '--target-time=2024-03-31 02
 	'Give the offset from UTC as well: "2024-03-31 02:30:00+01" or "2024-03-31 02:30:00+02".', %berlin);
 mistake('an LSN behind the archive', [ @dry_run, '--target-lsn=9/0' ], 2,
 	qr/the target LSN is behind the archive, which ends at \S+ on timeline 1/,
-	qr/The last record in it is at \S+\. Leave the target out to restore everything\./);
+	qr/Give --target-lsn=\S+, the last record in it, or leave the target out\./);
 mistake('an unknown restore point', [ @dry_run, '--target-name=lunch' ], 2,
 	'restore point "lunch" is not in the archive behind the end of any backup on timeline 1',
-	'Names are compared exactly, as pg_create_restore_point() was given them.');
+	'There is no restore point at all; pg_create_restore_point() makes one.');
 mistake('an unknown transaction', [ @dry_run, '--target-xid=4000000' ], 2,
 	'transaction 4000000 is not in the archive behind the end of any backup on timeline 1',
 	'Only the number of a top-level transaction that wrote something and has ended can be a target.');

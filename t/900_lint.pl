@@ -30,7 +30,8 @@ my @planted = (
 	[ 'lint-layers.sh', 'lib/codec/lz4.c', qq(\n#include "storage/storage.h"\n), qr{lz4\.c:2: "codec" may not include} ],
 	[ 'lint-layers.sh', 'lib/pg/tar.c', qq(#include "repo/layout.h"\n), qr{"pg" may not include} ],
 	[ 'lint-layers.sh', 'lib/repo/repo.c', qq(#include "storage/storage.h"\n#include "pg/timeline.h"\n), undef ],
-	[ 'lint-layers.sh', 'restore/plan.c', qq(#include "repo/layout.h"\n#include "plan.h"\n), undef ],
+	[ 'lint-layers.sh', 'restore/step.c', qq(#include "repo/layout.h"\n#include "plan/plan.h"\n), undef ],
+	[ 'lint-layers.sh', 'restore/files/tree.c', qq(#include "plan/plan.h"\n), qr{"restore/files" may not include "plan/plan\.h"} ],
 	[ 'lint-layers.sh', 'lib/misc/x.c', qq(#include "base/fs.h"\n), qr{folder "misc" is not in the drawing} ],
 	[ 'lint-layers.sh', 'lib/base/fs.h', qq(${header}#include "base/buf.h"\n), qr{include one another} ],
 	[ 'lint-doors.pl', 'lib/storage/s3.c', "#include <curl/curl.h>\n", qr{s3\.c:1: <curl/curl\.h> is included by lib/storage/http\.c alone} ],
@@ -48,8 +49,8 @@ my @planted = (
 	[ 'lint-doors.pl', 'lib/storage/storage.c', "/* two\nlines */ fsync(1);\n", qr{storage\.c:2: fsync} ],
 	[ 'lint-doors.pl', 'lib/repo/lease.c', "t = time(NULL);\n", qr{time\(\) is called by lib/base/clock\.c alone} ],
 	[ 'lint-doors.pl', 'restore/main.c', "exit(1);\n", undef ],
-	[ 'lint-doors.pl', 'restore/plan.c', "exit(1);\n", qr{exit\(\)} ],
-	[ 'lint-doors.pl', 'restore/plan.c', "a; goto out;\n", qr{goto} ],
+	[ 'lint-doors.pl', 'restore/plan/plan.c', "exit(1);\n", qr{exit\(\)} ],
+	[ 'lint-doors.pl', 'restore/plan/plan.c', "a; goto out;\n", qr{goto} ],
 	(map { [ 'lint-doors.pl', 'lib/base/buf.c', "$_(x);\n", qr{buf\.c:1: $_\(\) is called by nobody} ] }
 		qw(strcpy strcat sprintf strtok gmtime localtime strncpy alloca gets system popen atoi)),
 	[ 'lint-sizes.sh', 'lib/base/buf.c', $long, qr{buf\.c:1: f\(\) has 84 lines; at most 70} ],
@@ -65,7 +66,7 @@ for my $row (@planted) {
 	my $tree = tempdir(CLEANUP => 1);
 	make_path(map { "$tree/$_" } qw(lib/base lib/pg lib/storage lib/repo lib/codec t), dirname($path));
 	my %file = ('lib/base/buf.h' => qq(${header}#include "base/fs.h"\n), $path => $content);
-	$file{$_} //= $header for qw(lib/pg/timeline.h lib/storage/storage.h lib/repo/layout.h lib/base/fs.h restore/plan.h);
+	$file{$_} //= $header for qw(lib/pg/timeline.h lib/storage/storage.h lib/repo/layout.h lib/base/fs.h restore/plan/plan.h);
 	$file{'lib/base/buf.h'} = $header unless $path eq 'lib/base/fs.h' || $path eq 'lib/base/buf.h';
 	for my $name (keys %file) {
 		make_path(dirname("$tree/$name"));

@@ -13,7 +13,7 @@ status=0
 check_header() {
 	local header=$1 compiler
 	for compiler in gcc clang; do
-		echo "#include \"$PWD/$header\"" | "$compiler" "${flags[@]}" "-I$(dirname "$header")" "${libraries[@]}" - || {
+		echo "#include \"$PWD/$header\"" | "$compiler" "${flags[@]}" "-I$(dirname "$header")" "-I${header%%/*}" "${libraries[@]}" - || {
 			echo "$header: does not compile alone with $compiler" >&2
 			status=1
 		}

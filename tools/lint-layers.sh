@@ -2,6 +2,7 @@
 # Holds every #include of our own against the drawing in docs/architecture.md:
 #
 #   commands -> repo -> pg, codec, storage, config (siblings: none knows another) -> base
+#   within restore: restore -> recovery -> plan -> files
 #
 # and refuses headers that include one another in a circle.    tools/lint-layers.sh [TREE]
 set -euo pipefail
@@ -23,7 +24,7 @@ includes() {
 ours() {
 	local path line header
 	while IFS=: read -r path line header; do
-		if [ -e "lib/$header" ] || [ -e "${path%/*}/$header" ]; then
+		if [ -e "lib/$header" ] || [ -e "${path%/*}/$header" ] || [ -e "${path%%/*}/$header" ]; then
 			echo "$path:$line:$header"
 		fi
 	done
@@ -41,10 +42,14 @@ BEGIN {
 	count = split(commands, command, " ")
 	for (i = 1; i <= count; i++)
 		may[command[i]] = may["repo"] "own "
+	may["restore/files"] = may["repo"] "files "
+	may["restore/plan"] = may["restore/files"] "plan "
+	may["restore/recovery"] = may["restore/plan"] "recovery "
+	may["restore"] = may["restore/recovery"] "own "
 }
 {
 	count = split($1, path, "/")
-	layer = path[1] == "lib" ? path[2] : path[1]
+	layer = path[1] == "lib" ? path[2] : count > 2 ? path[1] "/" path[2] : path[1]
 	target = index($3, "/") ? substr($3, 1, index($3, "/") - 1) : "own"
 	if (!(layer in may)) {
 		printf "%s:%s: folder \"%s\" is not in the drawing\n", $1, $2, layer
@@ -56,7 +61,7 @@ BEGIN {
 }
 END { exit bad }' >&2 || status=1
 
-circle=$(includes | awk -F: '$1 ~ /\.h$/ { sub(/^lib\//, "", $1); print $1, $3 }' | tsort 2>&1 >/dev/null) || {
+circle=$(includes | awk -F: '$1 ~ /\.h$/ { sub(/^(lib|restore)\//, "", $1); print $1, $3 }' | tsort 2>&1 >/dev/null) || {
 	printf 'headers that include one another:\n%s\n' "$circle" >&2
 	status=1
 }

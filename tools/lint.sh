@@ -50,7 +50,7 @@ build_with_clang() {
 # cppcheck does not know the cleanup attribute, so every early return looks like a leak to it; ASan looks for those.
 run_cppcheck() {
 	cppcheck --quiet -j"$(nproc)" --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak -Ilib -D_GNU_SOURCE \
+		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak -Ilib -Irestore -D_GNU_SOURCE \
 		lib archive_command restore_command basebackup restore catalog
 }
 

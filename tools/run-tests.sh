@@ -182,7 +182,7 @@ chmod -R a+rX build 2>/dev/null || true
 export ASAN_OPTIONS=exitcode=201:detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:exitcode=201:print_stacktrace=1
 export LSAN_OPTIONS=exitcode=201
-export TEST_PITR_DIRECTORY=$work/tests TEST_PITR_BIN=$tree/build/bin PG_TEST_PORT_DIR=$work/ports
+export TEST_PITR_DIRECTORY=$work/tests TEST_PITR_BIN=${TEST_PITR_BIN:-$tree/build/bin} PG_TEST_PORT_DIR=$work/ports
 export HOME=$work TMPDIR=$work/tmp LC_ALL=C.UTF-8
 unset PITR_CONFIG PGHOST PGPORT PGDATABASE PGUSER PGDATA MAKEFLAGS MAKELEVEL MFLAGS
 

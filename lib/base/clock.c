@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -110,6 +111,17 @@ void time_format_local(int64_t time_us, char text[CLOCK_TEXT_SIZE])
 
 	localtime_r(&seconds, &parts);
 	broken_down_format(&parts, fraction_us, text);
+}
+
+void duration_format(int64_t duration_s, char text[CLOCK_TEXT_SIZE])
+{
+	if (duration_s >= 90 * 60)
+		(void) snprintf(text, CLOCK_TEXT_SIZE, "%" PRId64 " h %d min", duration_s / 3600,
+				(int) (duration_s % 3600 / 60));
+	else if (duration_s >= 90)
+		(void) snprintf(text, CLOCK_TEXT_SIZE, "%" PRId64 " min", (duration_s + 30) / 60);
+	else
+		(void) snprintf(text, CLOCK_TEXT_SIZE, "%" PRId64 " s", duration_s);
 }
 
 void time_format_basic(int64_t time_us, char text[CLOCK_TEXT_SIZE])

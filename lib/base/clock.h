@@ -24,6 +24,8 @@ int64_t deadline_left_ms(int64_t deadline_ms);
 void time_format_utc(int64_t time_us, char text[CLOCK_TEXT_SIZE]);
 /* "2024-01-15 14:30:00+01": the same moment in the local zone, microseconds only when there are any. */
 void time_format_local(int64_t time_us, char text[CLOCK_TEXT_SIZE]);
+/* How long something takes, for people: "45 s", "12 min", "3 h 20 min". */
+void duration_format(int64_t duration_s, char text[CLOCK_TEXT_SIZE]);
 /* "20240115T133000Z", as Signature V4 wants it. */
 void time_format_basic(int64_t time_us, char text[CLOCK_TEXT_SIZE]);
 /* RFC 7231 date ("Mon, 15 Jan 2024 13:30:00 GMT"), as HTTP servers send it; false when it is none. */

@@ -65,9 +65,10 @@ bool fail_hint(struct error *err, const char *format, ...)
 
 int error_exit_status(enum error_kind kind, enum error_audience audience)
 {
-	static const int statuses[][4] = {
-		[ERROR_NONE] = {1, 200, 200, 1}, /* a failure that says nothing is still a failure */
-#define KIND(name, archive, recovery, standby, program, meaning) [ERROR_##name] = {archive, recovery, standby, program},
+	static const int statuses[][5] = {
+		[ERROR_NONE] = {1, 200, 200, 1, 3}, /* a failure that says nothing is still a failure */
+#define KIND(name, archive, recovery, standby, program, check, meaning) \
+	[ERROR_##name] = {archive, recovery, standby, program, check},
 #include "base/errors.def"
 #undef KIND
 	};

@@ -9,13 +9,13 @@
 
 enum error_kind {
 	ERROR_NONE = 0,
-#define KIND(name, archive, recovery, standby, program, meaning) ERROR_##name,
+#define KIND(name, archive, recovery, standby, program, check, meaning) ERROR_##name,
 #include "base/errors.def"
 #undef KIND
 };
 
 /* Whose exit status is asked for: the columns of errors.def. */
-enum error_audience { FOR_ARCHIVE, FOR_RECOVERY, FOR_STANDBY, FOR_PROGRAM };
+enum error_audience { FOR_ARCHIVE, FOR_RECOVERY, FOR_STANDBY, FOR_PROGRAM, FOR_CHECK };
 
 struct error {
 	enum error_kind kind;

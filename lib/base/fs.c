@@ -54,6 +54,24 @@ static bool fd_size(int fd, const char *path, uint64_t *size, struct error *err)
 	return true;
 }
 
+bool fd_read_all_at(int fd, uint8_t *target, size_t size, uint64_t offset, const char *path, struct error *err)
+{
+	while (size > 0) {
+		ssize_t got = pread(fd, target, size, (off_t) offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return fail_errno(err, "could not read \"%s\"", path);
+		if (got == 0)
+			return fail(err, ERROR_SYSTEM, "could not read \"%s\": it became shorter meanwhile", path);
+		target += got;
+		offset += (uint64_t) got;
+		size -= (size_t) got;
+	}
+	return true;
+}
+
 bool fs_read_range(const char *path, uint64_t offset, size_t size, struct buf *content, uint64_t *file_size,
 		   struct error *err)
 {
@@ -71,19 +89,8 @@ bool fs_read_range(const char *path, uint64_t offset, size_t size, struct buf *c
 	if (!buf_allocate(content, content->size + size, err))
 		return fail_in(err, "could not read \"%s\"", path);
 
-	while (size > 0) {
-		ssize_t got = pread(fd, content->data + content->size, size, (off_t) offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return fail_errno(err, "could not read \"%s\"", path);
-		if (got == 0)
-			return fail(err, ERROR_SYSTEM, "could not read \"%s\": it became shorter meanwhile", path);
-		content->size += (size_t) got;
-		offset += (uint64_t) got;
-		size -= (size_t) got;
-	}
+	TRY(fd_read_all_at(fd, content->data + content->size, size, offset, path, err));
+	content->size += size;
 	return true;
 }
 
@@ -334,6 +341,18 @@ bool fs_rename(const char *source, const char *target, struct error *err)
 	if (rename(source, target) != 0)
 		return fail_errno(err, "could not rename \"%s\" to \"%s\"", source, target);
 	return true;
+}
+
+bool fs_exchange(const char *one, const char *other, struct error *err)
+{
+	if (renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0)
+		return fs_sync_parent(one, err) && fs_sync_parent(other, err);
+	(void) fail_errno(err, "could not exchange \"%s\" and \"%s\"", one, other);
+	if (err->saved_errno == ENOENT)
+		err->kind = ERROR_NOT_FOUND;
+	if (err->saved_errno == EINVAL || err->saved_errno == ENOSYS)
+		err->kind = ERROR_USAGE;
+	return false;
 }
 
 bool fs_remove(const char *path, struct error *err)

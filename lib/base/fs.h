@@ -24,6 +24,9 @@ bool fs_read_file(const char *path, struct buf *content, struct error *err) MUST
 bool fs_read_range(const char *path, uint64_t offset, size_t size, struct buf *content, uint64_t *file_size,
 		   struct error *err) MUST_CHECK;
 
+/* Exactly `size` bytes; SYSTEM when the file ends before. */
+bool fd_read_all_at(int fd, uint8_t *target, size_t size, uint64_t offset, const char *path,
+		    struct error *err) MUST_CHECK;
 bool fd_write_all(int fd, struct bytes content, const char *path, struct error *err) MUST_CHECK;
 bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err) MUST_CHECK;
 /* fsync, then close; both results count. *fd is -1 afterwards. */
@@ -52,7 +55,10 @@ bool fs_sync_file(const char *path, struct error *err) MUST_CHECK; /* also for d
 bool fs_sync_parent(const char *path, struct error *err) MUST_CHECK;
 bool fs_sync_tree(const char *path, struct error *err) MUST_CHECK; /* every file and directory below, and itself */
 bool fs_rename(const char *source, const char *target, struct error *err) MUST_CHECK; /* replaces; not synced */
-bool fs_remove(const char *path, struct error *err) MUST_CHECK;			      /* NOT_FOUND when there is none */
+/* Gives two names of one file system each other's file or directory, at once, durably. NOT_FOUND when one is not there;
+ * USAGE where the file system cannot. */
+bool fs_exchange(const char *one, const char *other, struct error *err) MUST_CHECK;
+bool fs_remove(const char *path, struct error *err) MUST_CHECK; /* NOT_FOUND when there is none */
 bool fs_exists(const char *path, bool *exists, struct error *err) MUST_CHECK;
 bool fs_directory_is_empty(const char *path, bool *is_empty, struct error *err) MUST_CHECK; /* NOT_FOUND */
 

@@ -65,6 +65,38 @@ bool hkdf_sha256(struct bytes secret, struct bytes salt, struct bytes info, uint
 
 bool gmac_aes256(const uint8_t secret[32], struct bytes content, uint8_t tag[GMAC_SIZE], struct error *err)
 {
+	struct gmac gmac = {0};
+	bool done = gmac_init(&gmac, secret, err) && gmac_begin(&gmac, err) && gmac_add(&gmac, content, err) &&
+		    gmac_end(&gmac, tag, err);
+
+	gmac_release(&gmac);
+	return done;
+}
+
+static bool fail_gmac(struct error *err)
+{
+	return fail(err, ERROR_SYSTEM, "could not compute GMAC");
+}
+
+bool gmac_init(struct gmac *gmac, const uint8_t secret[32], struct error *err)
+{
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "GMAC", NULL);
+
+	gmac->secret = secret;
+	gmac->context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
+	EVP_MAC_free(mac);
+	return gmac->context != NULL ? true : fail_gmac(err);
+}
+
+void gmac_release(struct gmac *gmac)
+{
+	EVP_MAC_CTX_free(gmac->context);
+	*gmac = (struct gmac){0};
+}
+
+/* The secret each time: OpenSSL 3.0 does not begin anew from the nonce alone. */
+bool gmac_begin(struct gmac *gmac, struct error *err)
+{
 	char name[] = "AES-256-GCM";
 	uint8_t nonce[12] = {0};
 	const OSSL_PARAM parameters[] = {
@@ -73,7 +105,20 @@ bool gmac_aes256(const uint8_t secret[32], struct bytes content, uint8_t tag[GMA
 		OSSL_PARAM_construct_end(),
 	};
 
-	return mac_once("GMAC", bytes_of(secret, 32), parameters, content, tag, GMAC_SIZE, err);
+	return EVP_MAC_init(gmac->context, gmac->secret, 32, parameters) == 1 ? true : fail_gmac(err);
+}
+
+bool gmac_add(struct gmac *gmac, struct bytes content, struct error *err)
+{
+	return EVP_MAC_update(gmac->context, content.data, content.size) == 1 ? true : fail_gmac(err);
+}
+
+bool gmac_end(struct gmac *gmac, uint8_t tag[GMAC_SIZE], struct error *err)
+{
+	size_t written = 0;
+
+	return EVP_MAC_final(gmac->context, tag, &written, GMAC_SIZE) == 1 && written == GMAC_SIZE ? true
+												   : fail_gmac(err);
 }
 
 void hex_format(struct bytes bytes, char *text)

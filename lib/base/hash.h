@@ -15,6 +15,20 @@ bool hkdf_sha256(struct bytes secret, struct bytes salt, struct bytes info, uint
 /* GMAC over AES-256 (NIST SP 800-38D) with an all-zero nonce: one message for each secret, no more. */
 bool gmac_aes256(const uint8_t secret[32], struct bytes content, uint8_t tag[GMAC_SIZE], struct error *err) MUST_CHECK;
 
+/* The same, of a message that comes in parts; one after the other through one context. For a universal hash only, whose
+ * tags are kept secret: the nonce is the same each time. */
+struct evp_mac_ctx_st;
+struct gmac {
+	struct evp_mac_ctx_st *context;
+	const uint8_t *secret; /* 32 bytes; borrowed */
+};
+
+bool gmac_init(struct gmac *gmac, const uint8_t secret[32], struct error *err) MUST_CHECK;
+void gmac_release(struct gmac *gmac); /* also of one that is {0} */
+bool gmac_begin(struct gmac *gmac, struct error *err) MUST_CHECK;
+bool gmac_add(struct gmac *gmac, struct bytes content, struct error *err) MUST_CHECK;
+bool gmac_end(struct gmac *gmac, uint8_t tag[GMAC_SIZE], struct error *err) MUST_CHECK;
+
 /* Lower-case hexadecimal with a terminating zero: `text` holds 2 * bytes.size + 1. */
 void hex_format(struct bytes bytes, char *text);
 /* Exactly `size` bytes from exactly 2 * size hexadecimal digits; false when it is anything else. */

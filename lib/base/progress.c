@@ -11,6 +11,7 @@
 #define TERMINAL_EACH_MS 500
 #define LINE_EACH_MS	 10000
 #define REST_SIZE	 64
+#define WHAT_SIZE	 64
 
 void progress_init(struct progress *progress, const char *what, uint64_t total, bool wanted)
 {
@@ -36,17 +37,26 @@ static void progress_format_rest(const struct progress *progress, uint64_t rate,
 			total / MiB, done * 100 / total, left_s / 60, left_s % 60);
 }
 
+static void progress_show(struct progress *progress, const char *text)
+{
+	bool is_terminal = progress->is_terminal;
+
+	(void) fprintf(stderr, "%s%s%s", is_terminal ? "\r" : "", text, is_terminal ? "   " : "\n");
+	(void) fflush(stderr);
+	progress->has_line = is_terminal;
+	progress->next_ms = clock_monotonic_ms() + (is_terminal ? TERMINAL_EACH_MS : LINE_EACH_MS);
+}
+
 static void progress_print(struct progress *progress, int64_t now_ms)
 {
 	uint64_t elapsed_ms = (uint64_t) (now_ms - progress->started_ms) + 1;
 	uint64_t rate = progress->done * 1000 / elapsed_ms; /* bytes a second */
-	char rest[REST_SIZE];
+	char rest[REST_SIZE], text[2 * REST_SIZE + WHAT_SIZE];
 
 	progress_format_rest(progress, rate, rest);
-	(void) fprintf(stderr, "%s%s: %" PRIu64 " MB%s, %" PRIu64 " MB/s%s", progress->is_terminal ? "\r" : "",
-		       progress->what, progress->done / MiB, rest, rate / MiB, progress->is_terminal ? "   " : "\n");
-	(void) fflush(stderr);
-	progress->has_line = progress->is_terminal;
+	(void) snprintf(text, sizeof(text), "%.*s: %" PRIu64 " MB%s, %" PRIu64 " MB/s", WHAT_SIZE, progress->what,
+			progress->done / MiB, rest, rate / MiB);
+	progress_show(progress, text);
 }
 
 void progress_add(struct progress *progress, uint64_t size)
@@ -55,10 +65,20 @@ void progress_add(struct progress *progress, uint64_t size)
 
 	(void) pthread_mutex_lock(&progress->lock);
 	progress->done += size;
-	if (progress->is_shown && now_ms >= progress->next_ms) {
+	if (progress->is_shown && now_ms >= progress->next_ms)
 		progress_print(progress, now_ms);
-		progress->next_ms = now_ms + (progress->is_terminal ? TERMINAL_EACH_MS : LINE_EACH_MS);
-	}
+	(void) pthread_mutex_unlock(&progress->lock);
+}
+
+bool progress_is_due(const struct progress *progress)
+{
+	return progress->is_shown && clock_monotonic_ms() >= progress->next_ms;
+}
+
+void progress_say(struct progress *progress, const char *text)
+{
+	(void) pthread_mutex_lock(&progress->lock);
+	progress_show(progress, text);
 	(void) pthread_mutex_unlock(&progress->lock);
 }
 

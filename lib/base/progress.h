@@ -19,4 +19,7 @@ struct progress {
 
 void progress_init(struct progress *progress, const char *what, uint64_t total, bool wanted);
 void progress_add(struct progress *progress, uint64_t size);
+/* Is it time to say something? Then progress_say() says it instead of the bytes: for work that is not measured so. */
+bool progress_is_due(const struct progress *progress);
+void progress_say(struct progress *progress, const char *text);
 void progress_finish(struct progress *progress); /* ends the line */

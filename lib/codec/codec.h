@@ -37,8 +37,9 @@ enum object_kind {
 	OBJECT_PACK = 6,
 	OBJECT_MANIFEST = 7,
 	OBJECT_FACT = 8,
-	OBJECT_WAL_INDEX = 9, /* reserved */
-	OBJECT_KIND_MAX = 9,
+	OBJECT_WAL_INDEX = 9,
+	OBJECT_RELATION_MAP = 10,
+	OBJECT_KIND_MAX = 10,
 };
 
 /* What an object is: written into its header, demanded of it when it is read. */

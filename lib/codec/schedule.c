@@ -6,6 +6,8 @@ static const char info_header[] = "pitr header v0";
 static const char info_host_key_id[] = "pitr host key id";
 static const char info_content_hash[] = "pitr content hash v0";
 static const char info_content_id[] = "pitr content id v0";
+static const char info_piece_hash[] = "pitr piece hash v0";
+static const char info_piece_digest[] = "pitr piece digest v0";
 static const char info_meta[] = "pitr meta v0";
 static const char info_frame[] = "pitr frame v0";
 static const char info_secret_frame[] = "pitr frame v0 x25519";
@@ -85,6 +87,15 @@ bool schedule_content_id(const struct schedule *schedule, const uint8_t *reposit
 	secret_wipe(key, sizeof(key));
 	secret_wipe(hash, sizeof(hash));
 	return done;
+}
+
+bool schedule_piece_keys(const struct schedule *schedule, const uint8_t *repository_id, uint8_t hash_key[SECRET_SIZE],
+			 uint8_t digest_key[SECRET_SIZE], struct error *err)
+{
+	struct bytes salt = bytes_of(repository_id, REPOSITORY_ID_SIZE);
+
+	return schedule_derive(schedule->root, salt, info_piece_hash, hash_key, err) &&
+	       schedule_derive(schedule->root, salt, info_piece_digest, digest_key, err);
 }
 
 bool schedule_meta_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],

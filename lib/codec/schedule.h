@@ -26,6 +26,9 @@ bool schedule_header_tag(const struct schedule *schedule, struct bytes header, u
 			 struct error *err) MUST_CHECK;
 bool schedule_content_id(const struct schedule *schedule, const uint8_t *repository_id, const char *name,
 			 struct bytes plain, uint8_t content_id[GMAC_SIZE], struct error *err) MUST_CHECK;
+/* The keys of the digests of pieces of files: the repository's alone, so that equal pieces have equal digests. */
+bool schedule_piece_keys(const struct schedule *schedule, const uint8_t *repository_id, uint8_t hash_key[SECRET_SIZE],
+			 uint8_t digest_key[SECRET_SIZE], struct error *err) MUST_CHECK;
 bool schedule_meta_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],
 		       uint8_t key[SECRET_SIZE], struct error *err) MUST_CHECK;
 /* Class host. */

@@ -15,6 +15,11 @@
 #define AT_CHECKPOINT	       32
 #define AT_CHECKPOINT_TIMELINE 48 /* checkPointCopy.ThisTimeLineID */
 #define FRONT_SIZE	       52
+/* minRecoveryPoint and its timeline, behind the copy of the checkpoint: 13 to 18 (formats 1300 and 1800). */
+#define AT_RECOVERY_POINT    136
+#define AT_RECOVERY_TIMELINE 144
+#define RECOVERY_END	     148
+#define VERSION_KNOWN_MAX    1800
 
 /* The CRC is the last member of a struct that must fit one disk sector (PG_CONTROL_MAX_SAFE_SIZE). */
 #define CRC_OFFSET_MAX (512 - 4)
@@ -58,6 +63,10 @@ bool control_file_parse(struct bytes content, struct control_file *control, stru
 	control->state = load_u32(content.data + AT_STATE);
 	control->checkpoint = load_u64(content.data + AT_CHECKPOINT);
 	control->timeline = load_u32(content.data + AT_CHECKPOINT_TIMELINE);
+	if (control->version <= VERSION_KNOWN_MAX && control->crc_offset >= RECOVERY_END) {
+		control->recovery_point = load_u64(content.data + AT_RECOVERY_POINT);
+		control->recovery_timeline = load_u32(content.data + AT_RECOVERY_TIMELINE);
+	}
 	if (control->version < VERSION_MIN) {
 		fail(err, ERROR_CORRUPT, "the control file has format %" PRIu32, control->version);
 		return fail_hint(err, "PostgreSQL 13 or later is needed.");

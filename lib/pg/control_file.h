@@ -6,7 +6,12 @@
 #define CONTROL_FILE_SIZE_MAX (64 * KiB)
 #define CONTROL_FILE_NAME     "global/pg_control"
 
-enum control_state { CONTROL_SHUTDOWNED = 1, CONTROL_SHUTDOWNED_IN_RECOVERY = 2, CONTROL_IN_PRODUCTION = 6 };
+enum control_state {
+	CONTROL_SHUTDOWNED = 1,
+	CONTROL_SHUTDOWNED_IN_RECOVERY = 2,
+	CONTROL_IN_ARCHIVE_RECOVERY = 5,
+	CONTROL_IN_PRODUCTION = 6
+};
 
 struct control_file {
 	uint64_t system_identifier;
@@ -15,6 +20,10 @@ struct control_file {
 	uint32_t state;
 	uint64_t checkpoint;
 	uint32_t timeline; /* of the checkpoint */
+	/* A server in recovery had replayed at least so far, on that timeline; 0 when it was not in recovery, and in a
+	 * format that is not known. */
+	uint64_t recovery_point;
+	uint32_t recovery_timeline;
 	size_t crc_offset; /* where the CRC lies: found, not assumed */
 };
 

@@ -67,9 +67,12 @@ static bool fail_connection_hint(const PGconn *connection, enum server_protocol 
 			"Does the role exist (CREATE ROLE %s LOGIN REPLICATION)? With peer authentication, run "
 			"this as the operating system's user of that name. -U names another role.",
 			connection_user(connection));
-	if (strcmp(sqlstate, "42501") == 0 && protocol == SERVER_REPLICATION)
-		return fail_hint(err, "A superuser can allow it with \"ALTER ROLE %s REPLICATION\".",
-				 connection_user(connection));
+	if (strcmp(sqlstate, "42501") == 0)
+		return protocol == SERVER_REPLICATION
+			       ? fail_hint(err, "A superuser can allow it with \"ALTER ROLE %s REPLICATION\".",
+					   connection_user(connection))
+			       : fail_hint(err, "Allow it with \"GRANT CONNECT ON DATABASE %s TO %s\".",
+					   PQdb(connection), connection_user(connection));
 	if (strncmp(sqlstate, "28P", 3) == 0 || PQconnectionNeedsPassword(connection))
 		return fail_hint(err, "Put the password into ~/.pgpass (mode 0600), or use -W to be asked for it.");
 	if (strcmp(sqlstate, "53300") == 0 && strstr(line, "max_wal_senders") != NULL)
@@ -180,10 +183,8 @@ static void parameters_fill(struct parameters *parameters, const struct server_a
 	parameters_add(parameters, "password", address->password);
 	parameters_add(parameters, "fallback_application_name", address->program);
 	parameters_add(parameters, "client_encoding", "UTF8");
-	if (is_replication) {
-		parameters_add(parameters, "dbname", "replication"); /* for .pgpass */
-		parameters_add(parameters, "replication", "true");
-	}
+	parameters_add(parameters, "dbname", is_replication ? "replication" /* for .pgpass */ : address->database);
+	parameters_add(parameters, "replication", is_replication ? "true" : NULL);
 }
 
 /* Waits until the socket is ready; false when the deadline comes first. */
@@ -381,12 +382,17 @@ bool server_query(struct server *server, const char *statement, int parameter_co
 {
 	PGresult *result RESULT_CLEANUP = NULL;
 	static const char doing[] = "ask the server";
+	struct error ignored;
 
 	if (PQsendQueryParams(server->connection, statement, parameter_count, NULL, parameters, NULL, NULL, 0) != 1)
 		return fail_result(server, NULL, err, doing);
-	TRY(server_expect(server, QUERY_TIMEOUT_MS, PGRES_TUPLES_OK, 1, doing, &result, err));
-	TRY(buf_append(answer, bytes_of(PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0)), err));
-	return server_drain(server, doing, err);
+	bool is_answered =
+		server_expect(server, QUERY_TIMEOUT_MS, PGRES_TUPLES_OK, 1, doing, &result, err) &&
+		buf_append(answer, bytes_of(PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0)), err);
+	if (!is_answered && err->kind == ERROR_UNREACHABLE)
+		return false;
+	/* Behind an error too, so that the next question may be asked. */
+	return server_drain(server, doing, is_answered ? err : &ignored) && is_answered;
 }
 
 /* ------------------------------------------------------------------------------------------------ settings */
@@ -411,6 +417,11 @@ static bool server_show(struct server *server, const char *name, const char *fal
 	}
 	(void) snprintf(value, size, "%s", PQgetvalue(result, 0, 0));
 	return server_drain(server, doing, err);
+}
+
+bool server_read_setting(struct server *server, const char *name, char *value, size_t size, struct error *err)
+{
+	return server_show(server, name, "", value, size, err);
 }
 
 struct unit {

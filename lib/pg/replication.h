@@ -15,6 +15,7 @@ struct server_address {
 	const char *conninfo; /* "host=… user=…", a URI, or "service=…" */
 	const char *host, *port, *user;
 	const char *password; /* asked for; NULL: none was */
+	const char *database; /* SERVER_SQL: instead of the one of the conninfo; as the server stores its name */
 	const char *program;  /* for application_name */
 };
 
@@ -48,6 +49,10 @@ struct server_settings {
 
 bool server_read_settings(struct server *server, struct server_settings *settings, struct error *err) MUST_CHECK;
 
+/* What SHOW says of one setting; empty when the server does not know it or does not let us read it. */
+bool server_read_setting(struct server *server, const char *name, char *value, size_t size,
+			 struct error *err) MUST_CHECK;
+
 struct server_identity {
 	uint64_t system_identifier;
 	uint32_t timeline;
@@ -58,7 +63,7 @@ struct server_identity {
 bool server_identify(struct server *server, struct server_identity *identity, struct error *err) MUST_CHECK;
 
 /* One statement that answers with one row of one column, over SERVER_SQL; `parameters` are $1, $2, … (at most 8), as
- * text. An SQL null is an empty text. */
+ * text. An SQL null is an empty text. After an error of the server the next one may be asked. */
 bool server_query(struct server *server, const char *statement, int parameter_count, const char *const *parameters,
 		  struct buf *answer, struct error *err) MUST_CHECK;
 

@@ -54,9 +54,13 @@ static bool kind_parse(const char *text, size_t length, struct wal_name *name)
 		name->kind = WAL_PARTIAL;
 		return true;
 	}
+	if (length < 1 + FIELD_DIGITS || text[0] != '.' || !field_parse(text + 1, &name->offset))
+		return false;
 	name->kind = WAL_BACKUP;
-	return length == 1 + FIELD_DIGITS + strlen(".backup") && text[0] == '.' &&
-	       field_parse(text + 1, &name->offset) && strcmp(text + 1 + FIELD_DIGITS, ".backup") == 0;
+	if (strcmp(text + 1 + FIELD_DIGITS, ".backup") == 0)
+		return true;
+	name->kind = WAL_PARTIAL;
+	return strcmp(text + 1 + FIELD_DIGITS, ".partial") == 0 && name->offset > 0;
 }
 
 bool wal_name_parse(const char *text, struct wal_name *name, struct error *err)
@@ -87,6 +91,21 @@ void wal_name_of_segment(uint32_t timeline, uint64_t segment_number, uint32_t se
 		.segment = (uint32_t) (segment_number % segments_per_log(segment_size)),
 	};
 	snprintf(name->text, sizeof(name->text), "%08X%08X%08X", name->timeline, name->log, name->segment);
+}
+
+void wal_name_of_history(uint32_t timeline, struct wal_name *name)
+{
+	*name = (struct wal_name){.kind = WAL_HISTORY, .timeline = timeline};
+	snprintf(name->text, sizeof(name->text), "%08X.history", timeline);
+}
+
+void wal_name_of_partial(const struct wal_name *segment, uint32_t offset, struct wal_name *name)
+{
+	*name = *segment;
+	name->kind = WAL_PARTIAL;
+	name->offset = offset;
+	snprintf(name->text, sizeof(name->text), "%08X%08X%08X.%08X.partial", name->timeline, name->log, name->segment,
+		 offset);
 }
 
 bool wal_segment_size_valid(uint64_t size)

@@ -18,13 +18,18 @@ struct wal_name {
 	uint32_t timeline;
 	uint32_t log;	  /* high half of the segment's start, as in the middle eight digits; 0 for a history */
 	uint32_t segment; /* last eight digits */
-	uint32_t offset;  /* of a .backup */
+	/* Of a .backup; of a .partial of ours: how many bytes of it hold WAL. That of PostgreSQL has 0, and no place in
+	 * its name. */
+	uint32_t offset;
 	char text[WAL_NAME_MAX + 1];
 };
 
 /* USAGE for a name that is none. */
 bool wal_name_parse(const char *text, struct wal_name *name, struct error *err) MUST_CHECK;
 void wal_name_of_segment(uint32_t timeline, uint64_t segment_number, uint32_t segment_size, struct wal_name *name);
+void wal_name_of_history(uint32_t timeline, struct wal_name *name);
+/* "<segment>.<offset>.partial": a name that PostgreSQL gives to no file, so that it can be in nobody's way. */
+void wal_name_of_partial(const struct wal_name *segment, uint32_t offset, struct wal_name *name);
 /* True when `size` is a power of two from 1 MB to 1 GB. */
 bool wal_segment_size_valid(uint64_t size);
 uint64_t wal_segment_number(const struct wal_name *name, uint32_t segment_size);

@@ -86,20 +86,26 @@ static bool address_check(const struct wal_name *name, const struct wal_segment 
 	return fail_hint(err, "It may be a recycled segment that the server has not written yet, or a renamed file.");
 }
 
-bool wal_segment_check(struct bytes content, const struct wal_name *name, struct wal_segment *segment,
-		       struct error *err)
+bool wal_segment_check_header(struct bytes head, uint64_t file_size, const struct wal_name *name,
+			      struct wal_segment *segment, struct error *err)
 {
 	if (name->kind != WAL_SEGMENT && name->kind != WAL_PARTIAL)
 		return fail(err, ERROR_USAGE, "\"%s\" is not the name of a WAL segment", name->text);
-	if (!wal_segment_parse(content, segment, err))
+	if (!wal_segment_parse(head, segment, err))
 		return fail_in(err, "\"%s\"", name->text);
-	if (content.size != segment->segment_size)
-		return fail(err, ERROR_CORRUPT, "\"%s\" has %zu bytes instead of %" PRIu32, name->text, content.size,
-			    segment->segment_size);
+	if (file_size != segment->segment_size)
+		return fail(err, ERROR_CORRUPT, "\"%s\" has %" PRIu64 " bytes instead of %" PRIu32, name->text,
+			    file_size, segment->segment_size);
 	TRY(address_check(name, segment, err));
 	if (segment->timeline > name->timeline)
 		return fail(err, ERROR_CORRUPT,
 			    "\"%s\" is of timeline %" PRIu32 ", but its first page is of timeline %" PRIu32, name->text,
 			    name->timeline, segment->timeline);
 	return true;
+}
+
+bool wal_segment_check(struct bytes content, const struct wal_name *name, struct wal_segment *segment,
+		       struct error *err)
+{
+	return wal_segment_check_header(content, content.size, name, segment, err);
 }

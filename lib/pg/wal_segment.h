@@ -24,5 +24,8 @@ bool wal_segment_parse(struct bytes content, struct wal_segment *segment, struct
  * first page of a timeline's first segment may carry the parent's timeline: lower is accepted, higher is not. */
 bool wal_segment_check(struct bytes content, const struct wal_name *name, struct wal_segment *segment,
 		       struct error *err) MUST_CHECK;
+/* The same, of a file of `file_size` bytes that begins with `head` (WAL_PAGE_HEADER_LONG_SIZE bytes are enough). */
+bool wal_segment_check_header(struct bytes head, uint64_t file_size, const struct wal_name *name,
+			      struct wal_segment *segment, struct error *err) MUST_CHECK;
 /* The major version that writes pages of this magic; 0: unknown. */
 int wal_magic_version(uint16_t magic);

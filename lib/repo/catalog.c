@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "pg/wal_name.h"
+#include "repo/branch.h"
 
 #define FACT_SIZE_MAX (4 * MiB)
 
@@ -43,6 +44,20 @@ static bool put_tablespaces(json_t *json, const struct backup *backup, struct er
 	return true;
 }
 
+static bool put_relation_map(json_t *json, const struct relation_map_summary *map, struct error *err)
+{
+	json_t *object = json_object();
+
+	TRY(json_put(json, "relation_map", object, err));
+	TRY(json_put(object, "parts", json_integer(map->parts), err));
+	TRY(json_put(object, "relations", json_integer((json_int_t) map->relations), err));
+	TRY(json_put(object, "databases", json_integer((json_int_t) map->databases), err));
+	TRY(json_put(object, "databases_missing", json_integer((json_int_t) map->databases_missing), err));
+	TRY(lsn_put(object, "lsn_before", map->lsn_before, err));
+	TRY(lsn_put(object, "lsn_after", map->lsn_after, err));
+	return json_put(object, "oldest_xid", json_integer((json_int_t) map->oldest_xid), err);
+}
+
 bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
 {
 	TRY(json_put(json, "label", json_string(backup->label), err));
@@ -64,6 +79,7 @@ bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
 	TRY(json_put(json, "files", json_integer((json_int_t) backup->file_count), err));
 	TRY(json_put(json, "checksum_failures", json_integer((json_int_t) backup->checksum_failures), err));
 	TRY(json_put(json, "manifest_parts", json_integer(backup->manifest_parts), err));
+	TRY(put_relation_map(json, &backup->relation_map, err));
 	return put_tablespaces(json, backup, err);
 }
 
@@ -88,6 +104,23 @@ static bool get_tablespaces(const json_t *json, struct backup *backup, struct er
 	return true;
 }
 
+/* Missing when no map was made. */
+static bool get_relation_map(const json_t *json, struct relation_map_summary *map, struct error *err)
+{
+	json_t *object;
+
+	if (json_object_get(json, "relation_map") == NULL)
+		return true;
+	TRY(json_get_object(json, "relation_map", &object, err));
+	TRY(json_get_u32(object, "parts", &map->parts, err));
+	TRY(json_get_u64(object, "relations", &map->relations, err));
+	TRY(json_get_u64(object, "databases", &map->databases, err));
+	TRY(json_get_u64(object, "databases_missing", &map->databases_missing, err));
+	TRY(lsn_get(object, "lsn_before", &map->lsn_before, err));
+	TRY(lsn_get(object, "lsn_after", &map->lsn_after, err));
+	return json_get_u64(object, "oldest_xid", &map->oldest_xid, err);
+}
+
 static bool backup_decode(const json_t *json, struct backup *backup, struct error *err)
 {
 	TRY(json_copy_text(json, "label", backup->label, sizeof(backup->label), err));
@@ -110,6 +143,7 @@ static bool backup_decode(const json_t *json, struct backup *backup, struct erro
 	TRY(json_get_u64(json, "files", &backup->file_count, err));
 	TRY(json_get_u64(json, "checksum_failures", &backup->checksum_failures, err));
 	TRY(json_get_u32(json, "manifest_parts", &backup->manifest_parts, err));
+	TRY(get_relation_map(json, &backup->relation_map, err));
 	return get_tablespaces(json, backup, err);
 }
 
@@ -121,7 +155,7 @@ bool catalog_add(struct repo *repo, const struct backup *backup, struct error *e
 
 	TRY(backup_encode(backup, json, err));
 	TRY(json_encode(json, &text, err));
-	layout_backup_complete(&repo->layout, backup->label, key);
+	layout_backup_complete(&repo->layout, layout_branch(&repo->layout), backup->label, key);
 	return repo_put(repo, key, OBJECT_FACT, CLASS_HOST, bytes_of(NULL, 0), buf_bytes(&text), NULL, err);
 }
 
@@ -143,6 +177,7 @@ static bool catalog_read_backup(struct repo *repo, const char *key, const char *
 struct reading {
 	struct repo *repo;
 	struct catalog *catalog;
+	const char *branch;
 	int capacity;
 };
 
@@ -153,7 +188,7 @@ static bool catalog_visit(void *context, const char *key, uint64_t size, struct 
 	char label[BACKUP_LABEL_SIZE];
 
 	(void) size;
-	if (!layout_parse_backup_complete(&reading->repo->layout, key, label))
+	if (!layout_parse_backup_complete(&reading->repo->layout, reading->branch, key, label))
 		return true;
 	if (catalog->count == CATALOG_BACKUPS_MAX)
 		return fail(err, ERROR_CORRUPT, "the repository has more than %d backups", CATALOG_BACKUPS_MAX);
@@ -169,6 +204,7 @@ static bool catalog_visit(void *context, const char *key, uint64_t size, struct 
 
 	struct backup *backup = &catalog->backups[catalog->count];
 	memset(backup, 0, sizeof(*backup));
+	(void) snprintf(backup->branch, sizeof(backup->branch), "%s", reading->branch);
 	if (catalog_read_backup(reading->repo, key, label, backup, err)) {
 		catalog->count++;
 		return true;
@@ -193,14 +229,28 @@ static int backup_order(const void *left, const void *right)
 	return strcmp(a->label, b->label);
 }
 
+static bool catalog_read_branches(struct reading *reading, const struct branch_list *list, struct error *err)
+{
+	struct repo *repo = reading->repo;
+
+	for (int i = 0; i < list->count; i++) {
+		char prefix[LAYOUT_KEY_SIZE];
+
+		reading->branch = list->names[i];
+		layout_backup_prefix(&repo->layout, reading->branch, prefix);
+		TRY(storage_list(repo->storage, prefix, "", catalog_visit, reading, err));
+	}
+	return true;
+}
+
 bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err)
 {
 	struct reading reading = {.repo = repo, .catalog = catalog};
-	char prefix[LAYOUT_KEY_SIZE];
+	struct branch_list list;
 
 	memset(catalog, 0, sizeof(*catalog));
-	layout_backup_prefix(&repo->layout, prefix);
-	if (!storage_list(repo->storage, prefix, "", catalog_visit, &reading, err)) {
+	TRY(branch_list_read(repo, &list, err));
+	if (!catalog_read_branches(&reading, &list, err)) {
 		catalog_release(catalog);
 		return false;
 	}

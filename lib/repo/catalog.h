@@ -13,9 +13,19 @@ struct tablespace {
 	char path[1024]; /* where it was on the server */
 };
 
+/* The map from numbers of relations to their names that belongs to a backup; repo/relation_map.h. */
+struct relation_map_summary {
+	uint32_t parts; /* 0: there is none */
+	uint64_t relations, databases;
+	uint64_t databases_missing;	/* that allow connections and are not in it, or not with all relations */
+	uint64_t lsn_before, lsn_after; /* where WAL was when it was begun and finished */
+	uint64_t oldest_xid;		/* what transactions before this one did is in it; 64 bits, with their epoch */
+};
+
 struct backup {
-	char label[BACKUP_LABEL_SIZE]; /* ours: names the objects */
-	char name[256];		       /* the user's, as pg_basebackup's --label */
+	char branch[BRANCH_NAME_MAX + 1]; /* where its objects are; not in the fact, but in the fact's name */
+	char label[BACKUP_LABEL_SIZE];	  /* ours: names the objects */
+	char name[256];			  /* the user's, as pg_basebackup's --label */
 	char note[1024];
 	char host[256]; /* where pitr-basebackup ran */
 	int64_t started_us, finished_us;
@@ -27,6 +37,7 @@ struct backup {
 	uint64_t database_bytes, stored_bytes, file_count;
 	uint64_t checksum_failures; /* pages whose checksum was wrong; named when the backup was taken */
 	uint32_t manifest_parts;
+	struct relation_map_summary relation_map;
 	int tablespace_count;
 	struct tablespace *tablespaces; /* owned */
 };
@@ -43,9 +54,9 @@ void catalog_release(struct catalog *catalog);
 /* The members of the fact, which are also what --json prints, into the object `json`. */
 bool backup_encode(const struct backup *backup, json_t *json, struct error *err) MUST_CHECK;
 
-/* Writes the fact: the backup exists from here on. */
+/* Writes the fact, in the branch that is written to: the backup exists from here on. */
 bool catalog_add(struct repo *repo, const struct backup *backup, struct error *err) MUST_CHECK;
-/* A damaged fact is warned about and left out. */
+/* The backups of every branch. A damaged fact is warned about and left out. */
 bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err) MUST_CHECK;
 /* The backup with that label, or the one whose label begins (or whose random part is) so: USAGE when none or several.
  */

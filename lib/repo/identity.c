@@ -2,10 +2,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "repo/recovery_text.h"
 
@@ -70,24 +72,9 @@ static bool identity_of_another(struct repo *repo, uint64_t system_identifier, s
 		    ", but this server "
 		    "has %" PRIu64,
 		    repo->layout.cluster, storage_url(repo->storage), systems.identifiers[0], system_identifier);
-	return fail_hint(err, "Another server keeps its backups there. Give this one a cluster name of its own, with "
-			      "--cluster and pitr-catalog init.");
-}
-
-static bool identity_only_system(struct repo *repo, uint64_t *system_identifier, struct error *err)
-{
-	struct systems systems = {.count = 0};
-
-	TRY(systems_list(repo, &systems, err));
-	if (systems.count == 0)
-		return identity_not_initialised(repo, err);
-	if (systems.count > 1)
-		return fail(err, ERROR_USAGE,
-			    "the cluster \"%s\" has several system identifiers: %" PRIu64 ", %" PRIu64 "%s",
-			    repo->layout.cluster, systems.identifiers[0], systems.identifiers[1],
-			    systems.count > 2 ? " and more" : "");
-	*system_identifier = systems.identifiers[0];
-	return true;
+	return fail_hint(err, "If this server continues that one, after pg_upgrade or initdb, run: pitr-catalog init "
+			      "--new-system. Otherwise another server keeps its backups there: give this one a cluster "
+			      "name of its own, with --cluster and pitr-catalog init.");
 }
 
 /* Opens an object that says itself which repository it is of. */
@@ -108,6 +95,79 @@ static bool identity_get(struct repo *repo, const char *key, enum object_kind ki
 	memcpy(repo->id, header.repository_id, sizeof(repo->id));
 	TRY(object_open(repo->secrets, &identity, buf_bytes(&object), &plain, err));
 	return json_decode(buf_bytes(&plain), key, json, err);
+}
+
+/* What an identity says about its place among those of a cluster. */
+struct system {
+	uint64_t identifier;
+	uint64_t follows;	       /* another one; 0: none */
+	char created[CLOCK_TEXT_SIZE]; /* UTC, in a form that sorts */
+};
+
+static bool system_read(struct repo *repo, uint64_t identifier, struct system *system, struct error *err)
+{
+	json_t *json JSON_CLEANUP = NULL;
+	char key[LAYOUT_KEY_SIZE];
+
+	*system = (struct system){.identifier = identifier};
+	repo->layout.system_identifier = identifier;
+	layout_identity(&repo->layout, key);
+	TRY(identity_get(repo, key, OBJECT_IDENTITY, &json, err));
+	TRY(json_copy_text(json, "created", system->created, sizeof(system->created), err));
+	const char *follows = json_string_value(json_object_get(json, "follows"));
+	system->follows = follows != NULL ? strtoull(follows, NULL, 10) : 0;
+	return true;
+}
+
+static bool is_followed(const struct system *systems, int count, uint64_t identifier)
+{
+	for (int i = 0; i < count; i++)
+		if (systems[i].follows == identifier)
+			return true;
+	return false;
+}
+
+/* The system that no other one continues; of several, the one that was made last. One whose init was interrupted has no
+ * identity, and does not count. */
+static bool identity_newest(struct repo *repo, const struct systems *list, uint64_t *newest, struct error *err)
+{
+	struct system systems[SYSTEMS_MAX];
+	const struct system *found = NULL;
+	int count = 0;
+
+	for (int i = 0; i < list->count; i++) {
+		if (system_read(repo, list->identifiers[i], &systems[count], err))
+			count++;
+		else if (err->kind != ERROR_NOT_FOUND)
+			return false;
+	}
+	if (count == 0)
+		return identity_not_initialised(repo, err);
+	for (int i = 0; i < count; i++)
+		if (!is_followed(systems, count, systems[i].identifier) &&
+		    (found == NULL || strcmp(systems[i].created, found->created) > 0))
+			found = &systems[i];
+	if (found == NULL)
+		return fail(err, ERROR_CORRUPT, "the systems of the cluster \"%s\" follow one another in a circle",
+			    repo->layout.cluster);
+	*newest = found->identifier;
+	for (int i = 0; i < count; i++)
+		if (&systems[i] != found)
+			log_info("the cluster \"%s\" is that of the system identifier %" PRIu64
+				 "; its earlier history, of %" PRIu64 ", is looked at with --system=%" PRIu64,
+				 repo->layout.cluster, found->identifier, systems[i].identifier, systems[i].identifier);
+	return true;
+}
+
+static bool identity_only_system(struct repo *repo, uint64_t *system_identifier, struct error *err)
+{
+	struct systems systems = {.count = 0};
+
+	TRY(systems_list(repo, &systems, err));
+	if (systems.count == 0)
+		return identity_not_initialised(repo, err);
+	*system_identifier = systems.identifiers[0];
+	return systems.count == 1 ? true : identity_newest(repo, &systems, system_identifier, err);
 }
 
 static bool identity_take_epoch(struct repo *repo, const json_t *json, struct error *err)
@@ -268,7 +328,7 @@ static bool identity_create_first_epoch(struct repo *repo, struct error *err)
 		    EPOCHS_MAX);
 }
 
-static bool identity_put(struct repo *repo, struct error *err)
+static bool identity_put(struct repo *repo, uint64_t follows, struct error *err)
 {
 	json_t *json JSON_CLEANUP = json_object();
 	char key[LAYOUT_KEY_SIZE];
@@ -280,6 +340,10 @@ static bool identity_put(struct repo *repo, struct error *err)
 	TRY(json_put(json, "cluster", json_string(repo->layout.cluster), err));
 	(void) snprintf(text, sizeof(text), "%" PRIu64, repo->layout.system_identifier);
 	TRY(json_put(json, "system_identifier", json_string(text), err));
+	if (follows != 0) {
+		(void) snprintf(text, sizeof(text), "%" PRIu64, follows);
+		TRY(json_put(json, "follows", json_string(text), err));
+	}
 	TRY(identity_put_time(json, err));
 	TRY(json_put(json, "created_by", json_string("pitr " PITR_VERSION), err));
 	TRY(json_put(json, "host", json_string(repo->host), err));
@@ -292,26 +356,47 @@ static bool identity_put(struct repo *repo, struct error *err)
 	return identity_put_json(repo, key, OBJECT_IDENTITY, json, err);
 }
 
-bool identity_create(struct repo *repo, uint64_t system_identifier, struct error *err)
+static bool fail_exists(struct repo *repo, struct error *err)
+{
+	(void) fail(err, ERROR_EXISTS, "the repository \"%s\" is initialised for the cluster \"%s\" already",
+		    storage_url(repo->storage), repo->layout.cluster);
+	return fail_hint(err, "It was left as it is and can be used. A new one needs another repo, or another cluster "
+			      "name.");
+}
+
+/* Is there something that may be continued, and is it meant to be? *follows is it; 0: there is nothing yet. */
+static bool systems_check(struct repo *repo, uint64_t system_identifier, bool is_new_system, uint64_t *follows,
+			  struct error *err)
 {
 	struct systems systems = {.count = 0};
 
-	TRY(storage_create(repo->storage, err));
+	*follows = 0;
 	TRY(systems_list(repo, &systems, err));
-	for (int i = 0; i < systems.count; i++) {
-		if (systems.identifiers[i] != system_identifier)
-			return identity_of_another(repo, system_identifier, err);
-		return fail(err, ERROR_EXISTS, "the repository \"%s\" is initialised for the cluster \"%s\" already",
-			    storage_url(repo->storage), repo->layout.cluster) ||
-		       fail_hint(err, "It was left as it is and can be used. A new one needs another repo, or another "
-				      "cluster name.");
-	}
+	for (int i = 0; i < systems.count; i++)
+		if (systems.identifiers[i] == system_identifier)
+			return fail_exists(repo, err);
+	if (systems.count == 0 && is_new_system)
+		return fail(err, ERROR_USAGE, "the cluster \"%s\" has no history in \"%s\" that could be continued",
+			    repo->layout.cluster, storage_url(repo->storage)) ||
+		       fail_hint(err, "Check repo and cluster; a new repository is made without --new-system.");
+	if (systems.count > 0 && !is_new_system)
+		return identity_of_another(repo, system_identifier, err);
+	return systems.count == 0 ? true : identity_newest(repo, &systems, follows, err);
+}
+
+bool identity_create(struct repo *repo, uint64_t system_identifier, bool is_new_system, struct error *err)
+{
+	uint64_t follows;
+
+	TRY(storage_create(repo->storage, err));
+	TRY(systems_check(repo, system_identifier, is_new_system, &follows, err));
+	/* The keys lie below the cluster's name and carry the repository's identifier: both go on. */
+	TRY(follows != 0 ? identity_read(repo, follows, err) : random_bytes(repo->id, sizeof(repo->id), err));
 	repo->layout.system_identifier = system_identifier;
-	TRY(random_bytes(repo->id, sizeof(repo->id), err));
 	TRY(identity_canary(repo, err));
 	if (!storage_put(repo->storage, LAYOUT_RECOVERY, recovery_text(), err) && err->kind != ERROR_EXISTS)
 		return false;
-	if (repo->secrets->encrypted)
+	if (repo->secrets->encrypted && follows == 0)
 		TRY(identity_create_first_epoch(repo, err));
-	return identity_put(repo, err);
+	return identity_put(repo, follows, err);
 }

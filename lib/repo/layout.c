@@ -27,8 +27,51 @@ bool layout_init(struct layout *layout, const char *cluster, struct error *err)
 				 "A name has letters, digits, \"_\" and \"-\", begins with a letter or a digit, and "
 				 "is at most 63 characters long.");
 	(void) snprintf(layout->cluster, sizeof(layout->cluster), "%s", cluster);
-	(void) snprintf(layout->branch, sizeof(layout->branch), "%s", LAYOUT_BRANCH_DEFAULT);
+	layout->branch_count = 1;
+	(void) snprintf(layout->branches[0].name, sizeof(layout->branches[0].name), "%s", LAYOUT_BRANCH_DEFAULT);
 	return true;
+}
+
+bool layout_branch_is_valid(const char *name)
+{
+	return name_is_valid(name, BRANCH_NAME_MAX);
+}
+
+const char *layout_branch(const struct layout *layout)
+{
+	return layout->branches[0].name;
+}
+
+static bool branch_owns(const struct branch *branch, const struct wal_name *name)
+{
+	if (name->timeline != branch->timeline || name->kind == WAL_HISTORY || !branch->has_first)
+		return name->timeline > branch->timeline;
+	return name->log != branch->first_log ? name->log > branch->first_log : name->segment >= branch->first_segment;
+}
+
+const struct branch *layout_owner(const struct layout *layout, const struct wal_name *name)
+{
+	int index = 0;
+
+	while (index < layout->branch_count - 1 && !branch_owns(&layout->branches[index], name))
+		index++;
+	return &layout->branches[index];
+}
+
+bool layout_owns(const struct layout *layout, const struct wal_name *name)
+{
+	return layout_owner(layout, name) == &layout->branches[0];
+}
+
+bool layout_owns_timeline(const struct layout *layout, int index, uint32_t timeline)
+{
+	const struct branch *branch = &layout->branches[index];
+
+	for (int younger = 0; younger < index; younger++)
+		if (timeline > layout->branches[younger].timeline)
+			return false;
+	return index == layout->branch_count - 1 || timeline > branch->timeline ||
+	       (timeline == branch->timeline && branch->has_first);
 }
 
 static void layout_format(char key[LAYOUT_KEY_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -44,9 +87,10 @@ static void layout_format(char key[LAYOUT_KEY_SIZE], const char *format, ...)
 }
 
 /* "<cluster>/<system identifier>/<branch>/" and what follows. */
-static void layout_format_branch(const struct layout *layout, char key[LAYOUT_KEY_SIZE], const char *rest)
+static void layout_format_branch(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE],
+				 const char *rest)
 {
-	layout_format(key, "%s/%" PRIu64 "/%s/%s", layout->cluster, layout->system_identifier, layout->branch, rest);
+	layout_format(key, "%s/%" PRIu64 "/%s/%s", layout->cluster, layout->system_identifier, branch, rest);
 }
 
 void layout_cluster_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
@@ -80,7 +124,8 @@ void layout_canary(const struct layout *layout, const uint8_t id[8], char key[LA
 	layout_format(key, "%s/canary/%s", layout->cluster, text);
 }
 
-void layout_wal(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE])
+static void layout_wal_on(const struct layout *layout, const char *branch, const struct wal_name *name,
+			  char key[LAYOUT_KEY_SIZE])
 {
 	char rest[128];
 
@@ -89,20 +134,30 @@ void layout_wal(const struct layout *layout, const struct wal_name *name, char k
 	else
 		(void) snprintf(rest, sizeof(rest), "wal/%08" PRIX32 "/%08" PRIX32 "/%s", name->timeline, name->log,
 				name->text);
-	layout_format_branch(layout, key, rest);
+	layout_format_branch(layout, branch, key, rest);
 }
 
-void layout_wal_prefix(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE])
+void layout_wal(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE])
+{
+	layout_wal_on(layout, layout_owner(layout, name)->name, name, key);
+}
+
+void layout_wal_new(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE])
+{
+	layout_wal_on(layout, layout_branch(layout), name, key);
+}
+
+void layout_wal_prefix(const struct layout *layout, const char *branch, uint32_t timeline, char key[LAYOUT_KEY_SIZE])
 {
 	char rest[32];
 
 	(void) snprintf(rest, sizeof(rest), "wal/%08" PRIX32 "/", timeline);
-	layout_format_branch(layout, key, rest);
+	layout_format_branch(layout, branch, key, rest);
 }
 
-void layout_wal_timelines_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+void layout_wal_timelines_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
 {
-	layout_format_branch(layout, key, "wal/");
+	layout_format_branch(layout, branch, key, "wal/");
 }
 
 void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
@@ -110,22 +165,96 @@ void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE]
 	layout_format(key, "%s/%" PRIu64 "0", layout->cluster, layout->system_identifier);
 }
 
-void layout_behind_timeline(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE])
+void layout_system_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/%" PRIu64 "/", layout->cluster, layout->system_identifier);
+}
+
+void layout_behind_branch(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/%" PRIu64 "/%s0", layout->cluster, layout->system_identifier, branch);
+}
+
+void layout_behind_timeline(const struct layout *layout, const char *branch, uint32_t timeline,
+			    char key[LAYOUT_KEY_SIZE])
 {
 	char rest[32];
 
 	(void) snprintf(rest, sizeof(rest), "wal/%08" PRIX32 "0", timeline);
-	layout_format_branch(layout, key, rest);
+	layout_format_branch(layout, branch, key, rest);
 }
 
-void layout_history_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+void layout_history_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
 {
-	layout_format_branch(layout, key, "history/");
+	layout_format_branch(layout, branch, key, "history/");
+}
+
+void layout_origin(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, branch, key, "origin");
+}
+
+void layout_adopted(const struct layout *layout, const char *branch, uint32_t number, char key[LAYOUT_KEY_SIZE])
+{
+	char rest[32];
+
+	(void) snprintf(rest, sizeof(rest), "adopted/%08" PRIx32, number);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_adopted_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, branch, key, "adopted/");
+}
+
+void layout_wal_index(const struct layout *layout, const char *branch, const struct wal_name *first,
+		      const uint8_t random[4], char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+	char text[9];
+
+	hex_format(bytes_of(random, 4), text);
+	(void) snprintf(rest, sizeof(rest), "index/%08" PRIX32 "/%s-%s", first->timeline, first->text, text);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_wal_index_from(const struct layout *layout, const char *branch, const struct wal_name *first,
+			   char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+
+	(void) snprintf(rest, sizeof(rest), "index/%08" PRIX32 "/%s", first->timeline, first->text);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_wal_index_prefix(const struct layout *layout, const char *branch, uint32_t timeline,
+			     char key[LAYOUT_KEY_SIZE])
+{
+	char rest[32];
+
+	(void) snprintf(rest, sizeof(rest), "index/%08" PRIX32 "/", timeline);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_measurement(const struct layout *layout, const char *branch, int64_t time_us, const uint8_t random[4],
+			char key[LAYOUT_KEY_SIZE])
+{
+	char rest[64];
+	char text[9];
+
+	hex_format(bytes_of(random, 4), text);
+	(void) snprintf(rest, sizeof(rest), "restore/%016" PRIx64 "-%s", (uint64_t) time_us, text);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_measurement_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, branch, key, "restore/");
 }
 
 void layout_pack_reference(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE])
 {
-	layout_format(key, "%s/pack/%s/%08" PRIx32, layout->branch, label, number);
+	layout_format(key, "%s/pack/%s/%08" PRIx32, layout_branch(layout), label, number);
 }
 
 void layout_pack(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE])
@@ -133,7 +262,7 @@ void layout_pack(const struct layout *layout, const char *label, uint32_t number
 	char rest[128];
 
 	(void) snprintf(rest, sizeof(rest), "pack/%s/%08" PRIx32, label, number);
-	layout_format_branch(layout, key, rest);
+	layout_format_branch(layout, layout_branch(layout), key, rest);
 }
 
 bool layout_pack_of_reference(const struct layout *layout, const char *reference, char key[LAYOUT_KEY_SIZE],
@@ -152,25 +281,36 @@ bool layout_pack_of_reference(const struct layout *layout, const char *reference
 	return true;
 }
 
-void layout_manifest(const struct layout *layout, const char *label, uint32_t part, char key[LAYOUT_KEY_SIZE])
+void layout_manifest(const struct layout *layout, const char *branch, const char *label, uint32_t part,
+		     char key[LAYOUT_KEY_SIZE])
 {
 	char rest[128];
 
 	(void) snprintf(rest, sizeof(rest), "manifest/%s/%08" PRIx32, label, part);
-	layout_format_branch(layout, key, rest);
+	layout_format_branch(layout, branch, key, rest);
 }
 
-void layout_backup_complete(const struct layout *layout, const char *label, char key[LAYOUT_KEY_SIZE])
+void layout_relation_map(const struct layout *layout, const char *branch, const char *label, uint32_t part,
+			 char key[LAYOUT_KEY_SIZE])
+{
+	char rest[128];
+
+	(void) snprintf(rest, sizeof(rest), "relation/%s/%08" PRIx32, label, part);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_backup_complete(const struct layout *layout, const char *branch, const char *label,
+			    char key[LAYOUT_KEY_SIZE])
 {
 	char rest[128];
 
 	(void) snprintf(rest, sizeof(rest), "backup/%s/complete", label);
-	layout_format_branch(layout, key, rest);
+	layout_format_branch(layout, branch, key, rest);
 }
 
-void layout_backup_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+void layout_backup_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
 {
-	layout_format_branch(layout, key, "backup/");
+	layout_format_branch(layout, branch, key, "backup/");
 }
 
 /* What follows `prefix` in `key`; NULL when it does not begin so. */
@@ -194,6 +334,48 @@ bool layout_parse_system(const struct layout *layout, const char *key, uint64_t 
 	return *end == '/';
 }
 
+bool layout_parse_branch(const struct layout *layout, const char *key, char branch[BRANCH_NAME_MAX + 1])
+{
+	char prefix[LAYOUT_KEY_SIZE];
+
+	layout_system_prefix(layout, prefix);
+	const char *rest = key_behind(key, prefix);
+	const char *slash = rest == NULL ? NULL : strchr(rest, '/');
+	if (slash == NULL || slash - rest > BRANCH_NAME_MAX)
+		return false;
+	memcpy(branch, rest, (size_t) (slash - rest));
+	branch[slash - rest] = '\0';
+	return layout_branch_is_valid(branch);
+}
+
+bool layout_parse_adopted(const struct layout *layout, const char *branch, const char *key, uint32_t *number)
+{
+	char prefix[LAYOUT_KEY_SIZE], expected[LAYOUT_KEY_SIZE];
+
+	layout_adopted_prefix(layout, branch, prefix);
+	const char *rest = key_behind(key, prefix);
+	if (rest == NULL || sscanf(rest, "%8" SCNx32, number) != 1)
+		return false;
+	layout_adopted(layout, branch, *number, expected);
+	return strcmp(key, expected) == 0;
+}
+
+bool layout_parse_wal_index(const struct layout *layout, const char *branch, const char *key, struct wal_name *first)
+{
+	struct error ignored = {0};
+	const char *base = strrchr(key, '/');
+	char text[25], prefix[LAYOUT_KEY_SIZE];
+
+	/* 24 digits of the segment, "-", 8 random ones */
+	if (base == NULL || strlen(base + 1) != 33 || base[25] != '-' || strspn(base + 26, "0123456789abcdef") != 8)
+		return false;
+	(void) snprintf(text, sizeof(text), "%.24s", base + 1);
+	if (!wal_name_parse(text, first, &ignored) || first->kind != WAL_SEGMENT)
+		return false;
+	layout_wal_index_prefix(layout, branch, first->timeline, prefix);
+	return key_behind(key, prefix) == base + 1;
+}
+
 bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_name *name)
 {
 	struct error ignored = {0};
@@ -206,11 +388,23 @@ bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_n
 	return strcmp(key, expected) == 0;
 }
 
-bool layout_parse_backup_complete(const struct layout *layout, const char *key, char label[BACKUP_LABEL_SIZE])
+bool layout_parse_measurement(const struct layout *layout, const char *branch, const char *key)
+{
+	static const char digits[] = "0123456789abcdef";
+	char prefix[LAYOUT_KEY_SIZE];
+
+	layout_measurement_prefix(layout, branch, prefix);
+	const char *rest = key_behind(key, prefix);
+	return rest != NULL && strspn(rest, digits) == 16 && rest[16] == '-' && strspn(rest + 17, digits) == 8 &&
+	       rest[25] == '\0';
+}
+
+bool layout_parse_backup_complete(const struct layout *layout, const char *branch, const char *key,
+				  char label[BACKUP_LABEL_SIZE])
 {
 	char prefix[LAYOUT_KEY_SIZE];
 
-	layout_backup_prefix(layout, prefix);
+	layout_backup_prefix(layout, branch, prefix);
 	const char *rest = key_behind(key, prefix);
 	if (rest == NULL)
 		return false;

@@ -14,14 +14,39 @@
 #define LAYOUT_BRANCH_DEFAULT "main"
 #define LAYOUT_RECOVERY	      "RECOVERY"
 
+#define BRANCHES_MAX 32 /* of one chain: a copy of a copy of a copy … */
+
+/* A line of history, and which WAL of it is its own: that of `timeline` from the segment (first_log, first_segment) on,
+ * when has_first, and that of all greater timelines. What lies before is its parent's. A root (timeline 0) has no
+ * parent. */
+struct branch {
+	char name[BRANCH_NAME_MAX + 1];
+	uint32_t timeline;
+	bool has_first;
+	uint32_t first_log, first_segment;
+};
+
 struct layout {
 	char cluster[CLUSTER_NAME_MAX + 1];
 	uint64_t system_identifier;
-	char branch[BRANCH_NAME_MAX + 1];
+	/* The first is written to; behind each one stands its parent; the last is a root. */
+	int branch_count;
+	struct branch branches[BRANCHES_MAX];
 };
 
-/* USAGE unless the name is of [A-Za-z0-9_-], begins with a letter or digit and is not too long. */
+/* On the root branch LAYOUT_BRANCH_DEFAULT. USAGE unless the name is of [A-Za-z0-9_-], begins with a letter or digit
+ * and is not too long. */
 bool layout_init(struct layout *layout, const char *cluster, struct error *err) MUST_CHECK;
+/* Is it a name that a branch may have? */
+bool layout_branch_is_valid(const char *name);
+/* The branch that is written to. */
+const char *layout_branch(const struct layout *layout);
+/* The branch of the chain that `name` is read from. Segments, .partial, .backup and .history. */
+const struct branch *layout_owner(const struct layout *layout, const struct wal_name *name);
+/* Is it read from the branch that is written to? */
+bool layout_owns(const struct layout *layout, const struct wal_name *name);
+/* Is any WAL of the timeline read from branch number `index` of the chain? */
+bool layout_owns_timeline(const struct layout *layout, int index, uint32_t timeline);
 
 void layout_cluster_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
 void layout_identity(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
@@ -29,19 +54,43 @@ void layout_epoch(const struct layout *layout, uint32_t epoch, char key[LAYOUT_K
 void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t id[8], char key[LAYOUT_KEY_SIZE]);
 /* A short-lived object with which `init` proves what the store can do. */
 void layout_canary(const struct layout *layout, const uint8_t id[8], char key[LAYOUT_KEY_SIZE]);
-/* Segments, .partial, .backup and .history. */
+/* Segments, .partial, .backup and .history: where one is read, and where a new one is made. */
 void layout_wal(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE]);
-void layout_wal_prefix(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE]);
-void layout_wal_timelines_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
-/* Sort behind every key of the system, or of the timeline's segments, and before those of the next: where a listing
- * goes on that only wants to know which there are. ('0' follows '/'.) */
+void layout_wal_new(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE]);
+void layout_wal_prefix(const struct layout *layout, const char *branch, uint32_t timeline, char key[LAYOUT_KEY_SIZE]);
+void layout_wal_timelines_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+/* Sort behind every key of the system, of the branch, or of the timeline's segments, and before those of the next:
+ * where a listing goes on that only wants to know which there are. ('0' follows '/'.) */
 void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
-void layout_behind_timeline(const struct layout *layout, uint32_t timeline, char key[LAYOUT_KEY_SIZE]);
-void layout_history_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
+void layout_behind_branch(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+void layout_behind_timeline(const struct layout *layout, const char *branch, uint32_t timeline,
+			    char key[LAYOUT_KEY_SIZE]);
+void layout_system_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
+void layout_history_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+/* Facts about a branch: where it comes from, and each time that it was declared to be production. */
+void layout_origin(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+void layout_adopted(const struct layout *layout, const char *branch, uint32_t number, char key[LAYOUT_KEY_SIZE]);
+void layout_adopted_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+/* An index over a block of WAL segments: that of `first`'s timeline which begins with it. */
+void layout_wal_index(const struct layout *layout, const char *branch, const struct wal_name *first,
+		      const uint8_t random[4], char key[LAYOUT_KEY_SIZE]);
+/* Sorts before all of that block and behind those before it. */
+void layout_wal_index_from(const struct layout *layout, const char *branch, const struct wal_name *first,
+			   char key[LAYOUT_KEY_SIZE]);
+void layout_wal_index_prefix(const struct layout *layout, const char *branch, uint32_t timeline,
+			     char key[LAYOUT_KEY_SIZE]);
+/* How long a restore took. */
+void layout_measurement(const struct layout *layout, const char *branch, int64_t time_us, const uint8_t random[4],
+			char key[LAYOUT_KEY_SIZE]);
+void layout_measurement_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
 void layout_pack(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE]);
-void layout_manifest(const struct layout *layout, const char *label, uint32_t part, char key[LAYOUT_KEY_SIZE]);
-void layout_backup_complete(const struct layout *layout, const char *label, char key[LAYOUT_KEY_SIZE]);
-void layout_backup_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
+void layout_manifest(const struct layout *layout, const char *branch, const char *label, uint32_t part,
+		     char key[LAYOUT_KEY_SIZE]);
+void layout_relation_map(const struct layout *layout, const char *branch, const char *label, uint32_t part,
+			 char key[LAYOUT_KEY_SIZE]);
+void layout_backup_complete(const struct layout *layout, const char *branch, const char *label,
+			    char key[LAYOUT_KEY_SIZE]);
+void layout_backup_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
 
 /* A pack as manifests name it: the part of its key behind "<cluster>/<system identifier>/". Any branch. */
 void layout_pack_reference(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE]);
@@ -49,10 +98,16 @@ void layout_pack_reference(const struct layout *layout, const char *label, uint3
 bool layout_pack_of_reference(const struct layout *layout, const char *reference, char key[LAYOUT_KEY_SIZE],
 			      struct error *err) MUST_CHECK;
 
-/* False when the key is none of that sort, or of another cluster, system or branch. */
+/* False when the key is none of that sort, or of another cluster, system or branch; of WAL: when that file is read from
+ * another branch of the chain. */
 bool layout_parse_system(const struct layout *layout, const char *key, uint64_t *system_identifier);
+bool layout_parse_branch(const struct layout *layout, const char *key, char branch[BRANCH_NAME_MAX + 1]);
 bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_name *name);
-bool layout_parse_backup_complete(const struct layout *layout, const char *key, char label[BACKUP_LABEL_SIZE]);
+bool layout_parse_wal_index(const struct layout *layout, const char *branch, const char *key, struct wal_name *first);
+bool layout_parse_adopted(const struct layout *layout, const char *branch, const char *key, uint32_t *number);
+bool layout_parse_measurement(const struct layout *layout, const char *branch, const char *key);
+bool layout_parse_backup_complete(const struct layout *layout, const char *branch, const char *key,
+				  char label[BACKUP_LABEL_SIZE]);
 
 /* A new label; never made of the time, which may go backwards. */
 bool layout_new_label(uint32_t timeline, uint64_t start_lsn, char label[BACKUP_LABEL_SIZE],

@@ -6,7 +6,9 @@
 
 #include "base/json.h"
 
-#define EXTENTS_MAX (1u << 20) /* of one file: 32 TB in packs of 32 MB */
+#define EXTENTS_MAX    (1u << 20) /* of one file: 32 TB in packs of 32 MB */
+#define PIECE_SIZE_MIN (4 * KiB)
+#define PIECE_SIZE_MAX (16 * MiB)
 /* Estimated bytes of JSON at which a part is full; well below MANIFEST_PART_SIZE_MAX, since one entry may be large. */
 #define PART_ESTIMATE_MAX (4 * MiB)
 
@@ -74,10 +76,11 @@ static bool manifest_writer_put_part(struct manifest_writer *writer, struct erro
 
 	TRY(json_put(json, "label", json_string(writer->label), err));
 	TRY(json_put(json, "part", json_integer(writer->part), err));
+	TRY(json_put(json, "piece_size", json_integer(PIECE_SIZE), err));
 	TRY(json_put(json, "packs", json_incref(writer->packs), err));
 	TRY(json_put(json, "files", json_incref(writer->files), err));
 	TRY(json_encode(json, &text, err));
-	layout_manifest(&writer->repo->layout, writer->label, writer->part, key);
+	layout_manifest(&writer->repo->layout, layout_branch(&writer->repo->layout), writer->label, writer->part, key);
 	TRY(repo_put(writer->repo, key, OBJECT_MANIFEST, CLASS_HOST, bytes_of(NULL, 0), buf_bytes(&text), &stored_size,
 		     err));
 	writer->stored_size += stored_size;
@@ -120,6 +123,21 @@ static bool manifest_writer_extents(struct manifest_writer *writer, const struct
 	return true;
 }
 
+static bool manifest_writer_digests(const struct manifest_entry *entry, json_t *file, struct error *err)
+{
+	size_t size = entry->digest_count * PIECE_DIGEST_SIZE;
+
+	if (size == 0)
+		return true;
+	char *text = malloc(2 * size + 1);
+	if (text == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	hex_format(bytes_of(entry->digests, size), text);
+	bool done = json_put(file, "digests", json_string(text), err);
+	free(text);
+	return done;
+}
+
 bool manifest_writer_add(struct manifest_writer *writer, const struct manifest_entry *entry, struct error *err)
 {
 	json_t *file = json_object();
@@ -138,8 +156,10 @@ bool manifest_writer_add(struct manifest_writer *writer, const struct manifest_e
 	if (entry->type == MANIFEST_FILE) {
 		TRY(json_put(file, "size", json_integer((json_int_t) entry->size), err));
 		TRY(manifest_writer_extents(writer, entry, file, err));
+		TRY(manifest_writer_digests(entry, file, err));
 	}
-	writer->estimate += 160 + strlen(entry->path) + 40 * (size_t) entry->extent_count;
+	writer->estimate += 160 + strlen(entry->path) + 40 * (size_t) entry->extent_count +
+			    2 * PIECE_DIGEST_SIZE * entry->digest_count;
 	if (writer->estimate < PART_ESTIMATE_MAX && json_array_size(writer->files) < MANIFEST_PART_FILES_MAX)
 		return true;
 	return manifest_writer_put_part(writer, err);
@@ -228,15 +248,39 @@ static bool extent_decode(const json_t *triple, const json_t *packs, struct exte
 	return true;
 }
 
-static bool entry_decode_content(const json_t *file, const json_t *packs, struct manifest_entry *entry,
+/* What one part says; the arrays are borrowed from `json`. */
+struct manifest_part {
+	json_t *json; /* owned */
+	json_t *packs, *files;
+	size_t piece_size; /* 0: it has no digests */
+};
+
+/* As many as there are; a backup of before they were kept has none. */
+static bool entry_decode_digests(const json_t *file, size_t piece_size, struct manifest_entry *entry, struct error *err)
+{
+	const char *text = json_string_value(json_object_get(file, "digests"));
+	size_t count = text == NULL ? 0 : strlen(text) / (2 * PIECE_DIGEST_SIZE);
+
+	if (count == 0 || piece_size == 0)
+		return true;
+	if (count > MANIFEST_DIGESTS_MAX || count > (entry->size + piece_size - 1) / piece_size)
+		return fail(err, ERROR_CORRUPT, "\"%s\" has more digests than pieces", entry->path);
+	entry->digests = malloc(count * PIECE_DIGEST_SIZE);
+	if (entry->digests == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	if (!hex_parse(text, entry->digests, count * PIECE_DIGEST_SIZE))
+		return fail(err, ERROR_CORRUPT, "the digests of \"%s\" are none", entry->path);
+	entry->piece_size = piece_size;
+	entry->digest_count = count;
+	return true;
+}
+
+static bool entry_decode_extents(const json_t *file, const json_t *packs, struct manifest_entry *entry,
 				 struct error *err)
 {
-	int64_t size;
 	json_t *extents;
 	uint64_t sum = 0;
 
-	TRY(json_get_integer(file, "size", 0, INT64_MAX, &size, err));
-	entry->size = (uint64_t) size;
 	TRY(json_get_array(file, "extents", &extents, err));
 	size_t count = json_array_size(extents);
 	if (count > EXTENTS_MAX)
@@ -254,7 +298,19 @@ static bool entry_decode_content(const json_t *file, const json_t *packs, struct
 	return true;
 }
 
-static bool entry_decode(const json_t *file, const json_t *packs, struct manifest_entry *entry, struct error *err)
+static bool entry_decode_content(const json_t *file, const struct manifest_part *part, struct manifest_entry *entry,
+				 struct error *err)
+{
+	int64_t size;
+
+	TRY(json_get_integer(file, "size", 0, INT64_MAX, &size, err));
+	entry->size = (uint64_t) size;
+	TRY(entry_decode_extents(file, part->packs, entry, err));
+	return entry_decode_digests(file, part->piece_size, entry, err);
+}
+
+static bool entry_decode(const json_t *file, const struct manifest_part *part, struct manifest_entry *entry,
+			 struct error *err)
 {
 	int64_t mode;
 
@@ -262,59 +318,75 @@ static bool entry_decode(const json_t *file, const json_t *packs, struct manifes
 	TRY(json_get_integer(file, "mode", 0, 07777, &mode, err));
 	entry->mode = (mode_t) mode;
 	TRY(json_get_integer(file, "modified_us", INT64_MIN, INT64_MAX, &entry->modified_us, err));
-	return entry->type == MANIFEST_FILE ? entry_decode_content(file, packs, entry, err) : true;
+	return entry->type == MANIFEST_FILE ? entry_decode_content(file, part, entry, err) : true;
 }
 
-/* One part, decoded; its members are borrowed from *json. */
-static bool manifest_get_part(struct repo *repo, const char *label, uint32_t part, json_t **json, json_t **packs,
-			      json_t **files, struct error *err)
+static bool part_decode_piece_size(struct manifest_part *part, struct error *err)
+{
+	int64_t piece_size;
+
+	part->piece_size = 0;
+	if (json_object_get(part->json, "piece_size") == NULL)
+		return true;
+	TRY(json_get_integer(part->json, "piece_size", PIECE_SIZE_MIN, PIECE_SIZE_MAX, &piece_size, err));
+	if ((piece_size & (piece_size - 1)) != 0)
+		return fail(err, ERROR_CORRUPT, "pieces cannot be of %lld bytes", (long long) piece_size);
+	part->piece_size = (size_t) piece_size;
+	return true;
+}
+
+static bool manifest_get_part(struct repo *repo, const struct backup *backup, uint32_t number,
+			      struct manifest_part *part, struct error *err)
 {
 	char key[LAYOUT_KEY_SIZE];
 	const char *said_label;
 	int64_t said_part;
 	BUF(text, MANIFEST_PART_SIZE_MAX);
 
-	layout_manifest(&repo->layout, label, part, key);
+	layout_manifest(&repo->layout, backup->branch, backup->label, number, key);
 	if (!repo_get(repo, key, OBJECT_MANIFEST, &text, err)) {
 		if (err->kind == ERROR_NOT_FOUND)
 			return fail(err, ERROR_CORRUPT, "the manifest part \"%s\" is missing from the repository", key);
 		return false;
 	}
-	TRY(json_decode(buf_bytes(&text), key, json, err));
-	if (!json_get_text(*json, "label", &said_label, err) ||
-	    !json_get_integer(*json, "part", 0, UINT32_MAX, &said_part, err) ||
-	    !json_get_array(*json, "packs", packs, err) || !json_get_array(*json, "files", files, err))
+	TRY(json_decode(buf_bytes(&text), key, &part->json, err));
+	if (!json_get_text(part->json, "label", &said_label, err) ||
+	    !json_get_integer(part->json, "part", 0, UINT32_MAX, &said_part, err) ||
+	    !json_get_array(part->json, "packs", &part->packs, err) ||
+	    !json_get_array(part->json, "files", &part->files, err) || !part_decode_piece_size(part, err))
 		return fail_in(err, "%s", key);
-	if (strcmp(said_label, label) != 0 || said_part != part)
+	if (strcmp(said_label, backup->label) != 0 || said_part != number)
 		return fail(err, ERROR_CORRUPT, "\"%s\" is part of another manifest", key);
 	return true;
 }
 
-static bool manifest_visit_part(const json_t *packs, const json_t *files, manifest_visit visit, void *context,
+static bool manifest_visit_part(const struct manifest_part *part, manifest_visit visit, void *context,
 				struct error *err)
 {
-	for (size_t i = 0; i < json_array_size(files); i++) {
+	for (size_t i = 0; i < json_array_size(part->files); i++) {
 		struct manifest_entry entry = {.extent_count = 0};
-		bool done = entry_decode(json_array_get(files, i), packs, &entry, err) && visit(context, &entry, err);
+		bool done =
+			entry_decode(json_array_get(part->files, i), part, &entry, err) && visit(context, &entry, err);
 
 		free(entry.extents);
+		free(entry.digests);
 		if (!done)
 			return false;
 	}
 	return true;
 }
 
-bool manifest_each(struct repo *repo, const char *label, uint32_t parts, manifest_visit visit, void *context,
+bool manifest_each(struct repo *repo, const struct backup *backup, manifest_visit visit, void *context,
 		   struct error *err)
 {
-	for (uint32_t part = 0; part < parts; part++) {
-		json_t *json JSON_CLEANUP = NULL;
-		json_t *packs;
-		json_t *files;
+	for (uint32_t number = 0; number < backup->manifest_parts; number++) {
+		struct manifest_part part = {.json = NULL};
+		bool done = manifest_get_part(repo, backup, number, &part, err) &&
+			    (manifest_visit_part(&part, visit, context, err) ||
+			     fail_in(err, "manifest of \"%s\", part %u", backup->label, number));
 
-		TRY(manifest_get_part(repo, label, part, &json, &packs, &files, err));
-		if (!manifest_visit_part(packs, files, visit, context, err))
-			return fail_in(err, "manifest of \"%s\", part %u", label, part);
+		json_cleanup(&part.json);
+		TRY(done);
 	}
 	return true;
 }

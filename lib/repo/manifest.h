@@ -6,11 +6,13 @@
 
 #include <sys/types.h>
 
-#include "repo/repo.h"
+#include "codec/piece.h"
+#include "repo/catalog.h"
 
 #define MANIFEST_PART_FILES_MAX 8192
 #define MANIFEST_PART_SIZE_MAX	(16 * MiB)
 #define MANIFEST_PATH_MAX	1024
+#define MANIFEST_DIGESTS_MAX	(1u << 17) /* of one file; pieces behind them have none */
 
 /* A piece of a pack's plaintext. `pack` is a reference as in layout_pack_reference(): also another backup's. */
 struct extent {
@@ -36,6 +38,10 @@ struct manifest_entry {
 	int64_t modified_us;
 	int extent_count;
 	struct extent *extents; /* owned by whoever made the entry; in visit: borrowed */
+	/* Of the file's pieces of `piece_size` bytes, in order, PIECE_DIGEST_SIZE each; as few as are known. */
+	size_t piece_size; /* read only: what is written has PIECE_SIZE */
+	size_t digest_count;
+	uint8_t *digests; /* owned as extents are */
 };
 
 struct manifest_writer;
@@ -51,5 +57,5 @@ void manifest_writer_close(struct manifest_writer *writer); /* in every case; NU
 
 /* Visits the entries of every part in order. Paths are checked: relative, no "..", no empty part. CORRUPT otherwise. */
 typedef bool (*manifest_visit)(void *context, const struct manifest_entry *entry, struct error *err);
-bool manifest_each(struct repo *repo, const char *label, uint32_t parts, manifest_visit visit, void *context,
+bool manifest_each(struct repo *repo, const struct backup *backup, manifest_visit visit, void *context,
 		   struct error *err) MUST_CHECK;

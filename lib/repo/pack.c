@@ -242,24 +242,79 @@ void pack_writer_cleanup(struct pack_writer **writer)
 	*writer = NULL;
 }
 
+static bool fail_missing(const char *key, struct error *err)
+{
+	return err->kind != ERROR_NOT_FOUND
+		       ? false
+		       : fail(err, ERROR_CORRUPT, "the pack \"%s\" is missing from the repository", key);
+}
+
 bool pack_get(struct repo *repo, const char *reference, struct buf *content, struct error *err)
 {
 	char key[LAYOUT_KEY_SIZE];
 
 	TRY(layout_pack_of_reference(&repo->layout, reference, key, err));
-	if (repo_get(repo, key, OBJECT_PACK, content, err))
-		return true;
-	if (err->kind == ERROR_NOT_FOUND)
-		return fail(err, ERROR_CORRUPT, "the pack \"%s\" is missing from the repository", key);
-	return false;
+	return repo_get(repo, key, OBJECT_PACK, content, err) || fail_missing(key, err);
+}
+
+static bool fail_outside(const struct extent *extent, uint64_t pack_size, struct error *err)
+{
+	return fail(err, ERROR_CORRUPT,
+		    "bytes %" PRIu64 " to %" PRIu64 " lie outside of the pack \"%s\" of %" PRIu64 " bytes",
+		    extent->offset, extent->offset + extent->size, extent->pack, pack_size);
+}
+
+static bool extent_is_within(const struct extent *extent, uint64_t pack_size)
+{
+	return extent->offset <= pack_size && extent->size <= pack_size - extent->offset;
 }
 
 bool pack_slice(struct bytes pack, const struct extent *extent, struct bytes *slice, struct error *err)
 {
-	if (extent->offset > pack.size || extent->size > pack.size - extent->offset)
-		return fail(err, ERROR_CORRUPT,
-			    "bytes %" PRIu64 " to %" PRIu64 " lie outside of the pack \"%s\" of %zu bytes",
-			    extent->offset, extent->offset + extent->size, extent->pack, pack.size);
+	if (!extent_is_within(extent, pack.size))
+		return fail_outside(extent, pack.size, err);
 	*slice = bytes_slice(pack, (size_t) extent->offset, (size_t) extent->size);
+	return true;
+}
+
+bool pack_reader_open(struct repo *repo, const char *reference, struct pack_reader *reader, struct error *err)
+{
+	char key[LAYOUT_KEY_SIZE];
+
+	*reader = (struct pack_reader){.repo = repo};
+	TRY(layout_pack_of_reference(&repo->layout, reference, key, err));
+	if (!repo_peek(repo, key, OBJECT_PACK, &reader->header, NULL, err))
+		return fail_missing(key, err);
+	reader->fetched_size = OBJECT_PEEK_SIZE;
+	if (reader->header.plain_size > PACK_SIZE_MAX)
+		return fail(err, ERROR_CORRUPT, "the pack \"%s\" is larger than %zu bytes", key, PACK_SIZE_MAX);
+	return true;
+}
+
+void pack_reader_close(struct pack_reader *reader)
+{
+	object_header_release(&reader->header);
+}
+
+bool pack_reader_frames(const struct pack_reader *reader, const struct extent *extent, uint32_t *first, uint32_t *last,
+			struct error *err)
+{
+	if (extent->size == 0 || !extent_is_within(extent, reader->header.plain_size))
+		return fail_outside(extent, reader->header.plain_size, err);
+	*first = (uint32_t) (extent->offset >> reader->header.frame_log2);
+	*last = (uint32_t) ((extent->offset + extent->size - 1) >> reader->header.frame_log2);
+	return true;
+}
+
+bool pack_reader_get(struct pack_reader *reader, uint32_t first, uint32_t last, struct buf *content, struct error *err)
+{
+	uint64_t begin = (uint64_t) first << reader->header.frame_log2;
+	uint64_t end = (uint64_t) (last + 1) << reader->header.frame_log2, stored_size;
+
+	if (end > reader->header.plain_size)
+		end = reader->header.plain_size;
+	TRY(buf_allocate(content, content->size + (size_t) (end - begin), err));
+	TRY(repo_get_frames(reader->repo, &reader->header, first, last, content, &stored_size, err));
+	reader->fetched_size += stored_size;
 	return true;
 }

@@ -55,3 +55,22 @@ void pack_writer_cleanup(struct pack_writer **writer);
 bool pack_get(struct repo *repo, const char *reference, struct buf *content, struct error *err) MUST_CHECK;
 /* The piece of an opened pack that `extent` names, borrowed from `pack`; CORRUPT when it does not lie within. */
 bool pack_slice(struct bytes pack, const struct extent *extent, struct bytes *slice, struct error *err) MUST_CHECK;
+
+/* A pack of which only a part is wanted. */
+struct pack_reader {
+	struct repo *repo;
+	struct object_header header;
+	uint64_t fetched_size; /* bytes that were asked for so far */
+};
+
+/* Reads its header. CORRUPT when the pack is missing. */
+bool pack_reader_open(struct repo *repo, const char *reference, struct pack_reader *reader,
+		      struct error *err) MUST_CHECK;
+void pack_reader_close(struct pack_reader *reader);
+#define PACK_READER_CLEANUP __attribute__((cleanup(pack_reader_close)))
+/* Which frames hold the piece that `extent` names; CORRUPT when it does not lie within. */
+bool pack_reader_frames(const struct pack_reader *reader, const struct extent *extent, uint32_t *first, uint32_t *last,
+			struct error *err) MUST_CHECK;
+/* Appends these frames. The first byte is at `first` << header.frame_log2 of the pack. */
+bool pack_reader_get(struct pack_reader *reader, uint32_t first, uint32_t last, struct buf *content,
+		     struct error *err) MUST_CHECK;

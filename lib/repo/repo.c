@@ -1,5 +1,6 @@
 #include "repo/repo.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,11 +88,25 @@ void repo_cleanup(struct repo **repo)
 	*repo = NULL;
 }
 
+static bool system_parse(const char *text, uint64_t *system_identifier, struct error *err)
+{
+	char *end;
+
+	errno = 0;
+	*system_identifier = *text >= '1' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+	if (*system_identifier != 0 && errno == 0 && *end == '\0')
+		return true;
+	return fail(err, ERROR_USAGE, "--system: \"%s\" is not a system identifier", text) ||
+	       fail_hint(err, "pg_controldata shows that of a data directory.");
+}
+
 bool repo_open(const struct options *options, uint64_t system_identifier, struct repo **repo, struct error *err)
 {
 	struct repo *made REPO_CLEANUP = NULL;
 
 	TRY(repo_new(options, &made, err));
+	if (system_identifier == 0 && options->system != NULL)
+		TRY(system_parse(options->system, &system_identifier, err));
 	TRY(identity_read(made, system_identifier, err));
 	*repo = made;
 	made = NULL;
@@ -103,10 +118,18 @@ bool repo_create(const struct options *options, uint64_t system_identifier, stru
 	struct repo *made REPO_CLEANUP = NULL;
 
 	TRY(repo_new(options, &made, err));
-	TRY(identity_create(made, system_identifier, err));
+	TRY(identity_create(made, system_identifier, options->new_system, err));
 	*repo = made;
 	made = NULL;
 	return true;
+}
+
+/* An index is written once and read often, and is text that repeats itself: zstd makes it half of what lz4 does. */
+static struct compression compression_of(const struct repo *repo, enum object_kind kind)
+{
+	const struct compression index = {.codec = CODEC_ZSTD};
+
+	return kind == OBJECT_WAL_INDEX ? index : repo->compression;
 }
 
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
@@ -115,8 +138,8 @@ bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum ob
 	struct object_identity identity = repo_object(repo, key, kind);
 	BUF(object, object_size_max(plain.size, meta.size, OBJECT_FRAME_LOG2_DEFAULT));
 
-	TRY(object_seal(repo->secrets, &identity, class, repo->compression, OBJECT_FRAME_LOG2_DEFAULT, meta, plain,
-			&object, err));
+	TRY(object_seal(repo->secrets, &identity, class, compression_of(repo, kind), OBJECT_FRAME_LOG2_DEFAULT, meta,
+			plain, &object, err));
 	if (stored_size != NULL)
 		*stored_size = object.size;
 	return storage_put(repo->storage, key, buf_bytes(&object), err);
@@ -217,6 +240,43 @@ bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct
 	if (meta == NULL || header->meta_size == 0)
 		return true;
 	return object_open_meta(repo->secrets, header, buf_bytes(&beginning), meta, err);
+}
+
+static bool frames_open(const struct object_header *header, const struct frame_key *key, uint32_t first, uint32_t last,
+			struct bytes stored, struct buf *plain, struct error *err)
+{
+	uint64_t begin, offset;
+	size_t size;
+
+	object_frame_range(header, first, &begin, &size);
+	for (uint32_t i = first; i <= last; i++) {
+		object_frame_range(header, i, &offset, &size);
+		TRY(object_open_frame(header, key, i, bytes_slice(stored, (size_t) (offset - begin), size), plain,
+				      err));
+	}
+	return true;
+}
+
+bool repo_get_frames(struct repo *repo, const struct object_header *header, uint32_t first, uint32_t last,
+		     struct buf *plain, uint64_t *stored_size, struct error *err)
+{
+	struct frame_key key;
+	uint64_t begin, end, object_size;
+	size_t size;
+
+	object_frame_range(header, first, &begin, &size);
+	object_frame_range(header, last, &end, &size);
+	end += size;
+	*stored_size = end - begin;
+	BUF(stored, *stored_size);
+	TRY(storage_get_range(repo->storage, header->key, begin, (size_t) *stored_size, &stored, &object_size, err));
+	if (stored.size != *stored_size)
+		return fail(err, ERROR_CORRUPT, "the object \"%s\" is not as long as its header says", header->key);
+	TRY(repo_unlock(repo, header, err));
+	TRY(object_frame_key(repo->secrets, header, &key, err));
+	bool done = frames_open(header, &key, first, last, buf_bytes(&stored), plain, err);
+	secret_wipe(&key, sizeof(key));
+	return done;
 }
 
 bool repo_have(struct repo *repo, const char *key, enum object_kind kind, bool *have, struct error *err)

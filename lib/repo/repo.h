@@ -20,12 +20,13 @@ struct repo {
 	uint8_t id[16];
 	struct compression compression;
 	char host[256];		   /* who writes, for the meta of objects */
+	char directory[1024];	   /* … from which data directory; empty: not known */
 	pthread_mutex_t unlocking; /* guards secrets->epochs */
 };
 
-/* Opens the repository of the settings for the cluster with this system identifier; 0: the only one under that
- * cluster name. USAGE with the way out when it was never initialised, belongs to another cluster or wants (no) key;
- * never NOT_FOUND. */
+/* Opens the repository of the settings for the cluster with this system identifier; 0: that of --system, else the
+ * newest one under that cluster name. USAGE with the way out when it was never initialised, belongs to another cluster
+ * or wants (no) key; never NOT_FOUND. */
 bool repo_open(const struct options *options, uint64_t system_identifier, struct repo **repo,
 	       struct error *err) MUST_CHECK;
 /* pitr-catalog init: the root, RECOVERY, the first key epoch, the identity; proves write-once and the rights of
@@ -45,6 +46,10 @@ bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct 
 /* Reads header and meta only, in one request. The caller releases the header; `meta` may be NULL. */
 bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,
 	       struct buf *meta, struct error *err) MUST_CHECK;
+/* Appends the plaintext of frames `first` to `last` of the object whose header repo_peek() has read, in one request of
+ * *stored_size bytes. */
+bool repo_get_frames(struct repo *repo, const struct object_header *header, uint32_t first, uint32_t last,
+		     struct buf *plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
 /* Is it there and whole by its size? (What can be told without its secret and without reading it.) */
 bool repo_have(struct repo *repo, const char *key, enum object_kind kind, bool *have, struct error *err) MUST_CHECK;
 /* Is `plain` what is stored under that name? Compares content identities; header and meta are handed on. */

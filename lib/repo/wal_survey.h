@@ -1,6 +1,6 @@
 /* What the summaries stored with the segments say about a stretch of WAL: its end, its commits, where a time lies in
- * it, its restore points. Every summary of the stretch is read and authenticated, which proves that its segments are
- * there. Knows nothing of backups or of what is to be restored.
+ * it, its restore points. Every summary of the stretch is read and authenticated, with the segment or from an index
+ * that knows the very object that is there. Knows nothing of backups or of what is to be restored.
  */
 #pragma once
 
@@ -42,9 +42,13 @@ struct wal_survey {
 	uint64_t until;	      /* commits that begin behind it do not count; 0: all do */
 	int jobs;
 	bool seeks_time; /* stop at the first commit or abort that recovery_target_time does */
-	bool exclusive;	 /* … which then stops at the time itself, not behind it */
+	bool exclusive;	 /* … which then stops at the time itself, not behind it; of `lsn` see there */
 	int64_t time_us;
 	const char *name; /* restore points of this name; NULL: none are gathered, "": all */
+	bool seeks_xid;	  /* stop at the commit or abort of this transaction */
+	uint32_t xid;
+	bool seeks_lsn; /* stop at the first record that begins at `lsn` or behind it; exclusive: before it */
+	uint64_t lsn;
 
 	/* answered */
 	uint64_t reached; /* the last segment that was looked at */
@@ -56,8 +60,13 @@ struct wal_survey {
 	uint64_t last_record; /* start of the last complete record; 0: none */
 	uint64_t end;	      /* how far WAL goes */
 	uint64_t commits, aborts;
-	struct wal_commit last_commit;	  /* before the stop; commits only */
-	struct wal_commit stop;		  /* commit or abort at which replay would stop; lsn 0: none */
+	struct wal_commit last_commit;	/* before the stop; commits only */
+	struct wal_commit stop;		/* commit or abort at which replay would stop; lsn 0: none */
+	uint64_t stop_record, stop_end; /* the record at which replay would stop, and its end; 0: none */
+	/* Records had to be read, and the key does not allow it (`denial`). Then `stop` is the first record of the
+	 * segment it is in, and commits of a segment do not count of which only some should. */
+	bool is_coarse;
+	struct error denial;
 	int64_t time_min_us, time_max_us; /* over commits and aborts before the stop; 0: none */
 	int point_count;		  /* all that were found; the first WAL_SURVEY_POINTS_MAX are kept */
 	struct wal_restore_point points[WAL_SURVEY_POINTS_MAX];
@@ -69,7 +78,7 @@ struct wal_survey {
 /* Nothing can be replayed beyond the segment that was reached, although there are more. */
 bool wal_survey_breaks(const struct wal_survey *survey);
 /* Reads the summaries in parallel, in bounded memory. Damage is an answer, not a failure: it may lie behind what is
- * wanted. Fetches a segment only to find a time exactly, or where it has
- * more restore points of the wanted name than its summary keeps: that alone needs the secret key. */
+ * wanted. Fetches a segment only to find a time or a transaction exactly, or where it has more restore points of the
+ * wanted name than its summary keeps: that alone needs the secret key. DENIED only when a transaction is sought. */
 bool wal_survey_run(struct repo *repo, const struct wal_range *range, struct wal_survey *survey,
 		    struct error *err) MUST_CHECK;

@@ -182,7 +182,7 @@ def make_malformed(maker):
     bad("suite", "USAGE format version 0 with suite 2", **fields(suite=2))
     bad("class", "USAGE class 2", **fields(object_class=2))
     bad("codec", "USAGE codec 3", **fields(codec=3))
-    bad("kind", "USAGE kind 10", **fields(kind=10))
+    bad("kind", "USAGE kind 255", **fields(kind=255))
     bad("reserved", "USAGE is unknown", **fields(reserved=1))
     bad("epoch-of-host", "CORRUPT epoch or keys", **fields(epoch=1))
     bad("ephemeral-of-host", "CORRUPT epoch or keys", **fields(ephemeral=bytes([9]) * 32))

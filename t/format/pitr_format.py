@@ -11,6 +11,12 @@ libzstd.so.1. Small rather than fast: whole objects in memory.
     pitr_format.py get    KEYFILE DIRECTORY NAME               an object of a repository in a directory
     pitr_format.py file   KEYFILE DIRECTORY CLUSTER/SYSTEM/BRANCH LABEL PATH
                                                                a file of a base backup
+    pitr_format.py relations KEYFILE DIRECTORY CLUSTER/SYSTEM/BRANCH LABEL
+                                                               its relation map, an entry or a relation a line
+
+    pitr_format.py index KEYFILE DIRECTORY CLUSTER/SYSTEM/BRANCH TIMELINE
+                                                               each segment that the WAL index knows, and how its line compares
+                                                               with the segment's own meta section
 
 KEYFILE "-" is no key. An error is one line on stderr, KIND: sentence, and exit status 1.
 """
@@ -35,7 +41,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 MAGIC = b"pitr\r\n\x1a\n"
 HOST, SECRET = 0, 1
 NONE, LZ4, ZSTD = 0, 1, 2
-IDENTITY, EPOCH, RECIPIENT, WAL, HISTORY, PACK, MANIFEST, FACT, WAL_INDEX = range(1, 10)
+IDENTITY, EPOCH, RECIPIENT, WAL, HISTORY, PACK, MANIFEST, FACT, WAL_INDEX, RELATION_MAP = range(1, 11)
 CODECS = {"none": NONE, "lz4": LZ4, "zstd": ZSTD}
 RAW = 1 << 31
 TAG = 16
@@ -218,6 +224,14 @@ def content_id(root, repository_id, name, plain):
     return hmac_sha256(hkdf(root, salt, b"pitr content id v0"), hidden)[:16]
 
 
+def piece_digests(root, repository_id, content, piece_size):
+    """Of each piece of a file, one behind the other, as the manifest has them."""
+    hash_key = hkdf(root, repository_id, b"pitr piece hash v0")
+    digest_key = hkdf(root, repository_id, b"pitr piece digest v0")
+    pieces = (content[at : at + piece_size] for at in range(0, len(content), piece_size))
+    return b"".join(hmac_sha256(digest_key, gmac(hash_key, piece))[:16] for piece in pieces).hex()
+
+
 def meta_key(root, digest):
     return hkdf(root, digest, b"pitr meta v0")
 
@@ -299,7 +313,7 @@ class Header:
 
     def check(self):
         """Rule 5 of "Reading"."""
-        known = self.object_class <= SECRET and self.codec <= ZSTD and 1 <= self.kind <= WAL_INDEX
+        known = self.object_class <= SECRET and self.codec <= ZSTD and 1 <= self.kind <= RELATION_MAP
         demand(known and self.reserved == 0, "it needs a newer pitr", "USAGE")
         sealed = self.suite == 1 and self.object_class == SECRET
         demand(sealed or (self.ephemeral == bytes(32) and self.sealed_to == bytes(8)), "keys do not fit the class")
@@ -532,7 +546,53 @@ class Repository:
             for entry in document["files"]:
                 entry["extents"] = [(base + "/" + document["packs"][place], offset, size)
                                     for place, offset, size in entry.get("extents", [])]
+                entry["piece_size"] = document.get("piece_size", 0)
                 yield entry
+
+    def relation_map(self, branch, label):
+        """Each entry of the map: a database, and the relations of it that stand in this part."""
+        for part in range(self.backup(branch, label).get("relation_map", {"parts": 0})["parts"]):
+            document = json.loads(self.get("%s/relation/%s/%08x" % (branch, label, part)))
+            demand(document["label"] == label and document["part"] == part, "part of another map")
+            yield from document["databases"]
+
+    def chain(self, branch):
+        """(cluster/system/branch, origin) of the branch, its parent, …, main; the last has no origin."""
+        base, name = branch.rsplit("/", 1)
+        chain = []
+        while name != "main":
+            demand(len(chain) < 31, "a chain without an end")
+            origin = json.loads(self.get("%s/%s/origin" % (base, name)))
+            demand(origin["branch"] == name and origin["timeline"] > 0, "origin of another branch")
+            chain.append(("%s/%s" % (base, name), origin))
+            name = origin["parent"]
+        return chain + [(base + "/main", None)]
+
+    def wal_name(self, branch, file):
+        """The object in which a server of the branch finds a WAL file."""
+        timeline, place = int(file[:8], 16), file[8:24]
+        for owner, origin in self.chain(branch):
+            if origin is None or timeline > origin["timeline"]:
+                break
+            if timeline == origin["timeline"] and not file.endswith(".history"):
+                if "first_segment" in origin and place >= origin["first_segment"]:
+                    break
+        if file.endswith(".history"):
+            return "%s/history/%s" % (owner, file)
+        return "%s/wal/%s/%s/%s" % (owner, file[:8], file[8:16], file)
+
+    def wal_index(self, branch, timeline):
+        """name -> (size, meta) of the segments that the index over WAL knows; the youngest object counts."""
+        directory, known = "%s/index/%08X" % (branch, timeline), {}
+        for block in sorted(os.listdir(os.path.join(self.directory, directory))):
+            lines = self.get("%s/%s" % (directory, block)).decode().split("\n")
+            demand(lines.pop() == "", "the last line has no end")
+            made_us = json.loads(lines[0])["made_us"]
+            for line in lines[1:]:
+                if line.startswith('{"name":"') and made_us >= known.get(line[9:33], (0,))[0]:
+                    entry = json.loads(line)
+                    known[entry["name"]] = (made_us, entry["size"], entry["meta"])
+        return {name: value[1:] for name, value in known.items()}
 
     def file(self, entry, packs=None):
         """The bytes of an entry; `packs` may be a dict that keeps opened packs."""
@@ -544,7 +604,14 @@ class Repository:
             parts.append(packs[pack][offset : offset + size])
         content = b"".join(parts)
         demand(len(content) == entry["size"], "extents do not add up")
+        demand(self.digests(content, entry["piece_size"]).startswith(entry.get("digests", "")),
+               "a digest is not that of its piece")
         return content
+
+    def digests(self, content, piece_size):
+        if piece_size == 0:
+            return ""
+        return piece_digests(self.keys.root(self.repository_id), self.repository_id, content, piece_size)
 
     def put(self, name, plain, **options):
         """Creates an object; never replaces one."""
@@ -607,6 +674,44 @@ def run_file(arguments):
     raise FormatError("USAGE", "there is no such file in the backup")
 
 
+def run_index(arguments):
+    repository, lines = Repository(arguments.directory, Keys.read(arguments.keyfile)), []
+    for name, (size, meta) in sorted(repository.wal_index(arguments.branch, arguments.timeline).items()):
+        segment = "%s/wal/%s/%s/%s" % (arguments.branch, name[:8], name[8:16], name)
+        path = os.path.join(repository.directory, segment)
+        if not os.path.exists(path):
+            says = "missing"
+        elif os.path.getsize(path) != size:
+            says = "another"
+        else:
+            says = "same" if repository.meta(segment) == meta else "different"
+        lines.append("%s %s\n" % (name, says))
+    return "".join(lines).encode()
+
+
+def run_wal(arguments):
+    repository = Repository(arguments.directory, Keys.read(arguments.keyfile))
+    return repository.get(repository.wal_name(arguments.branch, arguments.file))
+
+
+def name_of(member, which="name"):
+    return member[which] if which in member else {"hex": member[which + "_hex"]}
+
+
+def run_relations(arguments):
+    """What t/tools/relation_map.c prints, but with an entry for each part that a database goes on in."""
+    repository, lines = Repository(arguments.directory, Keys.read(arguments.keyfile)), []
+    for entry in repository.relation_map(arguments.branch, arguments.label):
+        lines.append(["database", entry["oid"], name_of(entry), entry["encoding"], entry.get("closed", False),
+                      entry.get("missing", "")])
+        for relation in entry["relations"]:
+            database = 0 if relation["tablespace"] == 1664 else entry["oid"]
+            numbers = [relation[which] for which in ("tablespace", "filenode", "oid", "table")]
+            lines.append(["relation", database, *numbers, relation["kind"], relation["persistence"],
+                          name_of(relation, "schema"), name_of(relation)])
+    return "".join(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines).encode()
+
+
 def arguments_parse():
     parser = argparse.ArgumentParser(description="A second implementation of the pitr repository format.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -637,6 +742,9 @@ def arguments_parse():
     added.add_argument("--meta", metavar="FILE")
     verb("get", run_get, "keyfile", "directory", "name")
     verb("file", run_file, "keyfile", "directory", "branch", "label", "path")
+    verb("wal", run_wal, "keyfile", "directory", "branch", "file")
+    verb("index", run_index, "keyfile", "directory", "branch").add_argument("timeline", type=int)
+    verb("relations", run_relations, "keyfile", "directory", "branch", "label")
     return parser.parse_args()
 
 

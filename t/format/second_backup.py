@@ -32,7 +32,9 @@ def pack_put(repository, branch, label, contents):
 def manifest_put(repository, branch, label, entries):
     """All entries in part 0."""
     base, packs = "/".join(branch.split("/")[:2]) + "/", []
+    piece_size = max((entry["piece_size"] for entry in entries), default=0)
     for entry in entries:
+        del entry["piece_size"]
         if entry["type"] != "file":
             entry.pop("extents", None)
             continue
@@ -43,7 +45,7 @@ def manifest_put(repository, branch, label, entries):
                 packs.append(reference)
             places.append([packs.index(reference), offset, size])
         entry["extents"] = places
-    document = {"label": label, "part": 0, "packs": packs, "files": entries}
+    document = {"label": label, "part": 0, "piece_size": piece_size, "packs": packs, "files": entries}
     repository.put("%s/manifest/%s/%08x" % (branch, label, 0), json.dumps(document).encode(), kind=pitr.MANIFEST,
                    codec=pitr.LZ4)
 
@@ -58,7 +60,9 @@ def second_backup(repository, branch, first, second, contents):
     for entry in entries:
         if entry["path"] in contents:
             entry["size"], entry["extents"] = len(contents[entry["path"]]), extents[entry["path"]]
+            entry["digests"] = repository.digests(contents[entry["path"]], entry["piece_size"])
     manifest_put(repository, branch, second, entries)
+    fact.pop("relation_map", None)
     fact.update(label=second, manifest_parts=1, note="refers to " + first)
     repository.put("%s/backup/%s/complete" % (branch, second), json.dumps(fact).encode())
 

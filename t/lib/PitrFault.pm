@@ -18,6 +18,8 @@
 #   drop     passes the answer on without the header `header`
 #   change   passes the answer on with `from` (a regular expression) in its body changed to `to`
 #   trickle  passes the answer on, one byte of its body a second
+#   delay    lets the server do it, and passes the answer on after so many seconds
+#   pass     nothing: only that the next order's turn comes
 package PitrFault;
 
 use strict;
@@ -88,7 +90,7 @@ sub _with_state
 	flock $file, LOCK_EX or die "$path: $!\n";
 	seek $file, 0, 0;
 	my $text  = do { local $/; <$file> };
-	my $state = length($text // '') ? JSON::PP::decode_json($text) : { orders => [], requests => [] };
+	my $state = length($text // '') ? JSON::PP::decode_json($text) : { orders => [] };
 	my $result = $work->($state);
 	truncate $file, 0;
 	seek $file, 0, 0;
@@ -103,12 +105,21 @@ sub order
 	$self->_with_state(sub {
 		my ($state) = @_;
 		$state->{orders} = [ map { { times => 1, match => '.', %$_ } } @orders ];
-		$state->{requests} = [];
+		unlink "$self->{directory}/requests";
 	});
 }
 
 sub left { return $_[0]->_with_state(sub { scalar grep { $_->{times} > 0 } @{ $_[0]{orders} } }) }
-sub requests { return @{ $_[0]->_with_state(sub { $_[0]{requests} }) } }
+
+# One line each, in a file of their own: there may be thousands.
+sub requests
+{
+	my ($self) = @_;
+	return @{ $self->_with_state(sub {
+		open my $file, '<', "$self->{directory}/requests" or return [];
+		return [ map { JSON::PP::decode_json($_) } <$file> ];
+	}) };
+}
 
 sub _take_order
 {
@@ -122,7 +133,9 @@ sub _take_order
 			$order = { %{ $state->{orders}[0] } };
 			shift @{ $state->{orders} } if $state->{orders}[0]{times} > 0 && --$state->{orders}[0]{times} == 0;
 		}
-		push @{ $state->{requests} }, { head => $head, did => $order ? $order->{do} : 'pass' };
+		open my $requests, '>>', "$self->{directory}/requests" or die "$self->{directory}/requests: $!\n";
+		print $requests JSON::PP::encode_json({ head => $head, did => $order ? $order->{do} : 'pass' }), "\n";
+		close $requests;
 		return $order;
 	});
 }
@@ -230,6 +243,7 @@ sub serve_one
 	}
 	my ($answer_head, $answer_body) = $self->_forward($head, $body) or return 0;
 	return 0 if $do eq 'lose';
+	select undef, undef, undef, $order->{seconds} if $do eq 'delay';
 	if ($do eq 'drop') { $answer_head =~ s/^\Q$order->{header}\E:[^\r\n]*\r\n//mi }
 	if ($do eq 'nolength')
 	{

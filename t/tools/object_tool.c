@@ -151,7 +151,7 @@ int main(int argc, char **argv)
 {
 	static const char *const kinds[] = {
 		"NONE",
-#define KIND(name, archive, recovery, standby, program, meaning) #name,
+#define KIND(name, archive, recovery, standby, program, check, meaning) #name,
 #include "base/errors.def"
 #undef KIND
 	};

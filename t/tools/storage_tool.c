@@ -21,7 +21,7 @@
 
 static const char *const kinds[] = {
 	"NONE",
-#define KIND(name, archive, recovery, standby, program, meaning) #name,
+#define KIND(name, archive, recovery, standby, program, check, meaning) #name,
 #include "base/errors.def"
 #undef KIND
 };

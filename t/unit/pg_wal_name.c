@@ -16,6 +16,7 @@ static const struct valid VALID[] = {
 	{"000000010000000000000001", WAL_SEGMENT, 1, 0, 1, 0},
 	{"FFFFFFFFFFFFFFFF00000FFF", WAL_SEGMENT, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFF, 0},
 	{"0000000A000000BC000000DE.partial", WAL_PARTIAL, 10, 0xBC, 0xDE, 0},
+	{"0000000A000000BC000000DE.0000F028.partial", WAL_PARTIAL, 10, 0xBC, 0xDE, 0xF028},
 	{"000000020000001200000034.00000028.backup", WAL_BACKUP, 2, 0x12, 0x34, 0x28},
 	{"00000002.history", WAL_HISTORY, 2, 0, 0, 0},
 };
@@ -34,6 +35,9 @@ static const char *const INVALID[] = {
 	"000000010000000000000001.partia",
 	"000000010000000000000001.partial ",
 	"000000010000000000000001.PARTIAL",
+	"000000010000000000000001.00000000.partial",
+	"000000010000000000000001.0000028.partial",
+	"000000010000000000000001.00000028.partial.partial",
 	"000000010000000000000001.backup",
 	"000000010000000000000001.0000028.backup",
 	"000000010000000000000001.000000028.backup",
@@ -71,7 +75,7 @@ static void names_test(void)
 		   INVALID[i]);
 }
 
-/* Whatever is accepted must be exactly what PostgreSQL would print for the parts that were read. */
+/* Whatever is accepted must be exactly what would be printed for the parts that were read. */
 static bool name_is_exact(const char *text)
 {
 	char again[128];
@@ -83,8 +87,10 @@ static bool name_is_exact(const char *text)
 	snprintf(again, sizeof(again), "%08X%08X%08X", name.timeline, name.log, name.segment);
 	if (name.kind == WAL_HISTORY)
 		snprintf(again, sizeof(again), "%08X.history", name.timeline);
-	if (name.kind == WAL_PARTIAL)
+	if (name.kind == WAL_PARTIAL && name.offset == 0)
 		strcat(again, ".partial");
+	if (name.kind == WAL_PARTIAL && name.offset != 0)
+		snprintf(again + 24, sizeof(again) - 24, ".%08X.partial", name.offset);
 	if (name.kind == WAL_BACKUP)
 		snprintf(again + 24, sizeof(again) - 24, ".%08X.backup", name.offset);
 	return strcmp(text, again) == 0;

@@ -186,6 +186,52 @@ static void test_reading(struct repo *repo)
 	ok(!pack_slice(bytes_of(content, 100), &extent, &slice, &err), "and so is one that wraps around");
 }
 
+/* Parts of a pack of three frames and a bit: what is asked for is fetched, and not much more. */
+static void test_parts(struct repo *repo)
+{
+	struct pack_writer *writer PACK_WRITER_CLEANUP = NULL;
+	struct pack_reader reader PACK_READER_CLEANUP = {.repo = NULL};
+	struct extents extents EXTENTS_CLEANUP = {0};
+	struct error err = {0};
+	const size_t size = 3 * MiB + 100, frame = (size_t) 1 << OBJECT_FRAME_LOG2_DEFAULT;
+	uint8_t *content = malloc(size);
+	uint64_t stored_size;
+	uint32_t packs, first = 9, last = 9;
+	BUF(part, PACK_SIZE_MAX);
+
+	content_fill(content, size, 77);
+	ok(pack_writer_open(repo, "00000001-0000000000000028-00009a27",
+			    (struct pack_sizing){.pack_size = 4 * MiB, .jobs = 1}, &writer, &err) &&
+		   pack_writer_append(writer, bytes_of(content, size), &extents, &err) &&
+		   pack_writer_finish(writer, &packs, &stored_size, &err) &&
+		   pack_reader_open(repo, extents.items[0].pack, &reader, &err),
+	   "a pack is opened to be read in parts: %s", err.text);
+	struct extent extent = extents.items[0];
+
+	extent.offset = frame - 1;
+	extent.size = 2;
+	ok(pack_reader_frames(&reader, &extent, &first, &last, &err) && first == 0 && last == 1,
+	   "two bytes lie in two frames");
+	ok(pack_reader_get(&reader, 1, 2, &part, &err) && part.size == 2 * frame &&
+		   memcmp(part.data, content + frame, part.size) == 0,
+	   "frames in the middle");
+	ok(pack_reader_get(&reader, 3, 3, &part, &err) && part.size == 2 * frame + 100 &&
+		   memcmp(part.data + 2 * frame, content + 3 * frame, 100) == 0,
+	   "the last one, behind them");
+	extent.offset = size - 1;
+	extent.size = 1;
+	ok(pack_reader_frames(&reader, &extent, &first, &last, &err) && first == 3 && last == 3, "the last byte");
+	extent.size = 2;
+	ok(!pack_reader_frames(&reader, &extent, &first, &last, &err) && err.kind == ERROR_CORRUPT,
+	   "one more is CORRUPT");
+	extent.offset = UINT64_MAX;
+	ok(!pack_reader_frames(&reader, &extent, &first, &last, &err), "and so is one that wraps around");
+	extent.size = 0;
+	extent.offset = 0;
+	ok(!pack_reader_frames(&reader, &extent, &first, &last, &err), "and so is none");
+	free(content);
+}
+
 static void test_sizing(void)
 {
 	static const struct {
@@ -219,6 +265,7 @@ int main(void)
 	test_late_failure(&repo);
 	test_unfinished(&repo);
 	test_reading(&repo);
+	test_parts(&repo);
 	test_sizing();
 	repo_end(&repo);
 	return done_testing();

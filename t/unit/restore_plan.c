@@ -7,14 +7,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../restore/lineage.c"
-#include "../../restore/plan.c"
-#include "../../restore/reach.c"
-#include "../../restore/recovery_conf.c"
-#include "../../restore/tablespace_created.c"
-#include "../../restore/tablespace_map.c"
-#include "../../restore/target.c"
-#include "../../restore/trial.c"
+#include "../../restore/files/directory.c"
+#include "../../restore/files/in_place.c"
+#include "../../restore/files/tablespace_map.c"
+#include "../../restore/plan/plan.c"
+#include "../../restore/plan/reach.c"
+#include "../../restore/plan/reach_why.c"
+#include "../../restore/plan/route.c"
+#include "../../restore/plan/search.c"
+#include "../../restore/plan/tablespace_created.c"
+#include "../../restore/plan/target.c"
+#include "../../restore/plan/verify_wal.c"
+#include "../../restore/recovery/process.c"
+#include "../../restore/recovery/recovery_conf.c"
+#include "../../restore/recovery/trial.c"
 
 #define NOW_US INT64_C(1700000000000000)
 
@@ -68,29 +74,35 @@ static void test_targets(void)
 	ok(parse(&(struct options){.target_action = "shutdown", .target_timeline = "3"}, &target, &err) &&
 		   target.action == ACTION_SHUTDOWN && target.timeline_number == 3,
 	   "an action and a numbered timeline");
-	ok(!parse(&(struct options){.target_timeline = "newest"}, &target, &err),
+	ok(!parse(&(struct options){.target_timeline = "new/est"}, &target, &err),
 	   "an unknown timeline word is refused");
 	ok(!parse(&(struct options){.target_action = "stop"}, &target, &err), "an unknown action is refused");
 }
 
 /* 1 ends at 0x1000 where 2 begins; 3 begins on 1 at 0x800. */
-static struct timeline_history path_1 = {1, {{1, UINT64_MAX}}};
-static struct timeline_history path_2 = {2, {{1, 0x1000}, {2, UINT64_MAX}}};
-static struct timeline_history path_3 = {2, {{1, 0x800}, {3, UINT64_MAX}}};
+#define MAIN                                                        \
+	{                                                           \
+		.branch_count = 1, .branches = { {.name = "main"} } \
+	}
+static struct wal_path path_1 = {MAIN, {1, {{1, UINT64_MAX}}}};
+static struct wal_path path_2 = {MAIN, {2, {{1, 0x1000}, {2, UINT64_MAX}}}};
+static struct wal_path path_3 = {MAIN, {2, {{1, 0x800}, {3, UINT64_MAX}}}};
+static struct backup any_backup = {.segment_size = 1 << 20};
 
-static struct reach reach_of(const struct timeline_history *path, bool contains, uint64_t point, uint32_t timeline)
+static struct reach reach_of(const struct wal_path *path, bool contains, uint64_t point, uint32_t timeline)
 {
 	return (struct reach){.reached = true,
 			      .contains = contains,
 			      .at_end = !contains,
 			      .path = path,
+			      .backup = &any_backup,
 			      .point = point,
 			      .point_timeline = timeline};
 }
 
-static struct reach reach_fails(const struct timeline_history *path, const char *text)
+static struct reach reach_fails(const struct wal_path *path, const char *text)
 {
-	struct reach reach = {.path = path};
+	struct reach reach = {.path = path, .backup = &any_backup};
 
 	(void) fail(&reach.why, ERROR_USAGE, "%s", text);
 	return reach;
@@ -138,22 +150,27 @@ static void test_choices(void)
 	   "the latest that cannot be reached says why");
 }
 
-static void test_lineage(void)
+static void test_paths(void)
 {
-	struct timeline_history *paths[] = {&path_1, &path_2, &path_3};
-	struct lineage lineage = {.count = 3, .paths = paths};
-	struct backup backup = {.start_timeline = 1, .start_lsn = 0x700, .stop_timeline = 1, .stop_lsn = 0x800};
+	struct backup backup = {.branch = "main",
+				.segment_size = 1 << 20,
+				.start_timeline = 1,
+				.start_lsn = 0x700,
+				.stop_timeline = 1,
+				.stop_lsn = 0x800};
 
-	ok(path_has_backup(&path_1, &backup) && path_has_backup(&path_2, &backup) && path_has_backup(&path_3, &backup),
+	ok(wal_path_has_backup(&path_1, &backup) && wal_path_has_backup(&path_2, &backup) &&
+		   wal_path_has_backup(&path_3, &backup),
 	   "a backup that ends where a timeline leaves is on its path");
 	backup.stop_lsn = 0x801;
-	ok(path_has_backup(&path_2, &backup) && !path_has_backup(&path_3, &backup), "one that ends behind is not");
+	ok(wal_path_has_backup(&path_2, &backup) && !wal_path_has_backup(&path_3, &backup),
+	   "one that ends behind is not");
 	backup.stop_timeline = 2;
 	backup.stop_lsn = 0x1200;
-	ok(path_has_backup(&path_2, &backup) && !path_has_backup(&path_1, &backup),
+	ok(wal_path_has_backup(&path_2, &backup) && !wal_path_has_backup(&path_1, &backup),
 	   "a backup across a switch is on the younger path only");
-	ok(lineage_find(&lineage, 3) == &path_3 && lineage_find(&lineage, 4) == NULL, "timelines are found by number");
-	ok(path_left(&path_2, 1) == 0x1000 && path_left(&path_1, 1) == 0, "where a path left a timeline");
+	(void) strcpy(backup.branch, "copy");
+	ok(!wal_path_has_backup(&path_2, &backup), "one of another branch is on none");
 }
 
 static struct plan plan_of(enum stop_kind stop)
@@ -170,7 +187,12 @@ static bool conf_has(const struct plan *plan, const char *command, const char *l
 	struct error err;
 	const char *text;
 
-	return recovery_conf_make(plan, command, &conf, &err) && buf_text(&conf, &text, &err) &&
+	struct recovery_settings settings = {.restore_command = command,
+					     .archive_command = "y",
+					     .branch = plan->target.kind == TARGET_STANDBY ? NULL : "copy",
+					     .repository = "id"};
+
+	return recovery_conf_make(plan, &settings, &conf, &err) && buf_text(&conf, &text, &err) &&
 	       strstr(text, line) != NULL;
 }
 
@@ -181,7 +203,8 @@ static void test_settings(void)
 	ok(conf_has(&plan, "x", "\nrecovery_target_lsn = '16/B374D848'\n"), "an LSN target");
 	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = '2'\n"), "the timeline is a number");
 	ok(conf_has(&plan, "x", "\nrecovery_target_inclusive = 'on'\n"), "inclusive is said");
-	ok(conf_has(&plan, "x", "\narchive_mode = 'off'\n"), "archiving is off");
+	ok(conf_has(&plan, "x", "\npitr.branch = 'copy'\npitr.repository = 'id'\narchive_command = 'y'\n"),
+	   "a copy archives to its branch");
 	ok(conf_has(&plan, "'it''s' \\ %f", "\nrestore_command = '''it''''s'' \\\\ %f'\n"),
 	   "quotes and backslashes are doubled");
 	plan.target = (struct target){.kind = TARGET_TIME, .time_us = INT64_C(1672628645500000), .exclusive = true};
@@ -198,7 +221,7 @@ static void test_settings(void)
 	plan = plan_of(STOP_NEVER);
 	plan.target.kind = TARGET_STANDBY;
 	ok(conf_has(&plan, "x", "\nrecovery_target_timeline = '2'\n") &&
-		   !conf_has(&plan, "x", "recovery_target_action") &&
+		   !conf_has(&plan, "x", "recovery_target_action") && !conf_has(&plan, "x", "archive_command") &&
 		   conf_has(&plan, "x", "\nrecovery_target_lsn = ''\n") && !conf_has(&plan, "x", "primary_conninfo"),
 	   "a standby has no target");
 	plan.target.timeline = TIMELINE_LATEST;
@@ -211,15 +234,17 @@ static void test_cleaning(void)
 	static const char old[] =
 		"# comment\nwork_mem = '4MB'\nprimary_conninfo = 'host=a'\n  Recovery_Target_Time='x'\n"
 		"recovery_target='immediate'\narchive_command = 'keep'\narchive_mode = 'on'\n"
-		"restore_command = 'cp'\nmy.restore_command = 'keep'\nport = 1";
+		"restore_command = 'cp'\nmy.restore_command = 'keep'\npitr.branch = 'other'\nport = 1";
 	BUF(cleaned, MiB);
 	struct error err;
 	const char *text = NULL;
 
-	ok(recovery_conf_clean(bytes_of_text(old), &cleaned, &err) && buf_text(&cleaned, &text, &err),
+	ok(recovery_conf_clean(bytes_of_text(old), bytes_of_text("a = 'b'\nWork_mem = '1MB'\n"), &cleaned, &err) &&
+		   buf_text(&cleaned, &text, &err),
 	   "old settings are cleaned");
-	is_text(text, "# comment\nwork_mem = '4MB'\narchive_command = 'keep'\nmy.restore_command = 'keep'\nport = 1\n",
-		"those of another recovery go, the others stay");
+	is_text(text,
+		"# comment\narchive_command = 'keep'\narchive_mode = 'on'\nmy.restore_command = 'keep'\nport = 1\n",
+		"those of another recovery or branch go, and those that are said anew; the others stay");
 }
 
 static bool command_is(const char *text, const char *expected)
@@ -302,7 +327,7 @@ static void test_tablespace_places(void)
 {
 	char base[] = "/tmp/restore_plan.XXXXXX", missing[64], used[64], mapping[3][160];
 	struct backup backup = {.start_lsn = 100, .stop_lsn = 150, .segment_size = 1 << 20};
-	struct timeline_history path = {1, {{1, UINT64_MAX}}};
+	struct wal_path path = {MAIN, {1, {{1, UINT64_MAX}}}};
 	struct tablespace own = {.oid = 7};
 	struct reach reach = {.backup = &backup, .path = &path, .stop = STOP_NEVER, .understood = true};
 	struct wal_tablespaces *created = &reach.tablespaces;
@@ -353,7 +378,7 @@ int main(void)
 {
 	test_targets();
 	test_choices();
-	test_lineage();
+	test_paths();
 	test_settings();
 	test_cleaning();
 	test_command();

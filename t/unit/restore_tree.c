@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "../../restore/tree.c"
+#include "../../restore/files/tree.c"
 
 static char base[64], root[PATH_MAX], outside[PATH_MAX], space[PATH_MAX];
 
@@ -70,6 +70,33 @@ static void test_ordinary(struct tree *tree)
 	ok(!make_file(tree, "base/2", true), "a directory is no file");
 }
 
+static bool keep_file(struct tree *tree, const char *path, uint64_t size, bool *was_there)
+{
+	struct error err = {0};
+
+	return tree_keep_file(tree, path, 0644, size, was_there, &err);
+}
+
+static void test_kept(struct tree *tree)
+{
+	char path[PATH_MAX];
+	struct stat status;
+	struct error err;
+	bool was_there = false;
+	int fd FD_CLEANUP = -1;
+	BUF(content, 100);
+
+	ok(keep_file(tree, "base/1/1234", 5, &was_there) && was_there, "a file that is there is kept");
+	path_in(path, root, "base/1/1234");
+	ok(stat(path, &status) == 0 && (status.st_mode & 0777) == 0644, "… gets its mode");
+	ok(fs_read_file(path, &content, &err) && content.size == 5 && memcmp(content.data, "\0xy\0\0", 5) == 0,
+	   "… and its size");
+	ok(keep_file(tree, "base/1/1234", 3, &was_there) && was_there, "… also a smaller one");
+	ok(tree_open_file(tree, "base/1/1234", &fd, &err), "it can be read");
+	ok(keep_file(tree, "base/3/1", 3, &was_there) && !was_there, "one that is not there is made");
+	ok(!keep_file(tree, "base/2", 3, &was_there), "a directory is no file");
+}
+
 static void test_links(struct tree *tree)
 {
 	struct error err = {0};
@@ -84,6 +111,13 @@ static void test_links(struct tree *tree)
 	ok(!make_directory(tree, "away"), "… nor at the end");
 	ok(!make_file(tree, "file_away", false) && !make_file(tree, "file_away", true) && !is_there(outside, "target"),
 	   "a link at the end is not followed");
+	bool was_there;
+	int fd FD_CLEANUP = -1;
+	ok(!keep_file(tree, "file_away", 0, &was_there) && !keep_file(tree, "away/x", 0, &was_there) &&
+		   !is_there(outside, "target"),
+	   "… nor to keep what is there");
+	ok(!tree_open_file(tree, "away/x", &fd, &err) && !tree_open_file(tree, "file_away", &fd, &err),
+	   "… nor to read");
 	ok(!tree_write(tree, "file_away", 0, bytes_of("x", 1), &err) && !is_there(outside, "target"), "… nor to write");
 	ok(!tree_make_symlink(tree, "away/l", "/etc", false, &err) && !is_there(outside, "l"), "… nor to make links");
 	ok(tree_make_symlink(tree, "own/l", "/etc", false, &err) && !make_file(tree, "own/l/x", false),
@@ -159,6 +193,7 @@ int main(void)
 		abort();
 	ok(tree_open(root, 1, &tree, &err) && tree_add_link(&tree, 16384, space, &err), "a tree is opened");
 	test_ordinary(&tree);
+	test_kept(&tree);
 	test_links(&tree);
 	test_tablespaces(&tree);
 	test_modes(&tree);

@@ -15,13 +15,25 @@ use warnings;
 
 sub new {
 	my ($class, $node) = @_;
+	create_tables($node);
+	my $start = $node->query('SELECT pg_current_wal_insert_lsn()');
+	return $node->{pitr_oracle} = bless { node => $node, start => $start }, $class;
+}
+
+# Only to load a server whose tables are there already, or that another truth is kept of (Pitr::Tree).
+sub loader {
+	my ($class, $node) = @_;
+	return bless { node => $node }, $class;
+}
+
+sub create_tables {
+	my ($node) = @_;
 	$node->query(<<'SQL');
 CREATE TABLE oracle (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, xid bigint NOT NULL, content text NOT NULL);
 CREATE TABLE oracle_churn (id int PRIMARY KEY, value int NOT NULL);
 INSERT INTO oracle_churn SELECT g, 0 FROM generate_series(1, 1000) g;
 SQL
-	my $start = $node->query('SELECT pg_current_wal_insert_lsn()');
-	return $node->{pitr_oracle} = bless { node => $node, start => $start }, $class;
+	return;
 }
 
 # One row per line: everything of it, so that a row with the wrong content is a wrong row.
@@ -29,12 +41,7 @@ sub rows_query {
 	return 'SELECT id, xid, md5(content) FROM oracle ORDER BY id';
 }
 
-# Commits rows for so many seconds (or transactions => N per client) from several sessions at once. Each transaction
-# is one row of `oracle`; one in ten is rolled back, and others change rows in place.
-sub load {
-	my ($self, %options) = @_;
-	my $node   = $self->{node};
-	my $script = Pitr::write_file(Pitr::directory('oracle') . '/load.sql', <<'SQL');
+my $plain_load = <<'SQL';
 \set row random(1, 1000)
 \set outcome random(1, 10)
 BEGIN;
@@ -46,6 +53,44 @@ ROLLBACK;
 COMMIT;
 \endif
 SQL
+
+# Of every sort: rollbacks, subtransactions that are kept and dropped, prepared transactions. One committed transaction
+# is one or more rows of `oracle` and adds one to `oracle_churn`.
+my $mixed_load = <<'SQL';
+\set row random(1, 1000)
+\set outcome random(1, 12)
+\set gid random(1, 1000000000)
+BEGIN;
+INSERT INTO oracle (xid, content) SELECT txid_current(), repeat(md5(random()::text), 1 + (random() * 20)::int);
+UPDATE oracle_churn SET value = value + 1 WHERE id = :row;
+\if :outcome in (1, 2, 3)
+SAVEPOINT one;
+INSERT INTO oracle (xid, content) SELECT txid_current(), 'kept ' || md5(random()::text);
+RELEASE SAVEPOINT one;
+SAVEPOINT two;
+INSERT INTO oracle (xid, content) SELECT txid_current(), 'dropped';
+ROLLBACK TO SAVEPOINT two;
+\endif
+\if :outcome in (1, 4)
+ROLLBACK;
+\elif :outcome in (2, 5)
+PREPARE TRANSACTION 'prepared-:client_id-:gid';
+COMMIT PREPARED 'prepared-:client_id-:gid';
+\elif :outcome in (6)
+PREPARE TRANSACTION 'prepared-:client_id-:gid';
+ROLLBACK PREPARED 'prepared-:client_id-:gid';
+\else
+COMMIT;
+\endif
+SQL
+$mixed_load =~ s/:outcome in \(([\d, ]+)\)/join ' or ', map { ":outcome = $_" } split ', ', $1/ge;
+
+# Commits rows for so many seconds (or transactions => N per client) from several sessions at once. Each transaction
+# is one row of `oracle`; one in ten is rolled back, and others change rows in place. is_mixed => 1: see above.
+sub load {
+	my ($self, %options) = @_;
+	my $node   = $self->{node};
+	my $script = Pitr::write_file(Pitr::directory('oracle') . '/load.sql', $options{is_mixed} ? $mixed_load : $plain_load);
 	my @length = $options{transactions} ? ('-t', $options{transactions}) : ('-T', $options{seconds} // 2);
 	local %ENV = $node->_get_env;
 	my ($status, undef, $stderr) = Pitr::run_program([ $node->bin . '/pgbench', '-n', '-f', $script, '-c', $options{clients} // 4,
