@@ -112,11 +112,8 @@ struct check {
 };
 
 static const struct check checks[] = {
-	{"repository", check_repository},
-	{"backup", check_backup},
-	{"history", check_history},
-	{"wal", check_wal},
-	{NULL, NULL},
+	{"repository", check_repository}, {"backup", check_backup}, {"history", check_history},
+	{"server", check_server},	  {"wal", check_wal},	    {NULL, NULL},
 };
 
 static const struct check checks_before_promote[] = {

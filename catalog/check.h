@@ -40,4 +40,5 @@ int check_run(const struct options *options);
 
 /* Questions. False: the question could not be answered, and *err says why; the ones behind it are not asked. */
 bool check_wal(struct checking *checking, struct error *err) MUST_CHECK;
+bool check_server(struct checking *checking, struct error *err) MUST_CHECK;
 bool check_promote(struct checking *checking, struct error *err) MUST_CHECK;

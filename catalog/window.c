@@ -204,7 +204,21 @@ static bool unknown_print(const struct windows *all, const struct lineage *linea
 	return json_put(json, "why", json_string(lineage->unknown_why.text), err);
 }
 
-static bool windows_run(struct windows *all, json_t *unknown, struct error *err)
+/* Where restores take the latest from; worth a line when there is a choice. */
+static bool production_print(const struct lineage *lineage, json_t *json, struct error *err)
+{
+	bool is_one = true;
+
+	for (int i = 0; i < lineage->count; i++)
+		is_one = is_one && lineage_is_of(lineage->paths[i], lineage->production);
+	if (json != NULL)
+		return json_put(json, "production", json_string(lineage->production), err);
+	if (!is_one)
+		(void) printf("production: the branch \"%s\"\n", lineage->production);
+	return true;
+}
+
+static bool windows_run(struct windows *all, json_t *json, json_t *unknown, struct error *err)
 {
 	struct lineage lineage LINEAGE_CLEANUP = {0};
 	char text[WAL_PATH_TEXT_SIZE];
@@ -218,6 +232,8 @@ static bool windows_run(struct windows *all, json_t *unknown, struct error *err)
 		return fail_in(err, "%s", text);
 	}
 	TRY(unknown_print(all, &lineage, unknown, err));
+	if (all->catalog->count > 0)
+		TRY(production_print(&lineage, json, err));
 	if (all->count == 0)
 		log_info("nothing can be restored from \"%s\": there is no base backup with all its WAL; run "
 			 "pitr-basebackup",
@@ -245,7 +261,7 @@ bool verb_window(const struct options *options, struct error *err)
 		unknown = json_array();
 		TRY(json_put(json, "unknown_timelines", unknown, err));
 	}
-	bool done = windows_run(&all, unknown, err);
+	bool done = windows_run(&all, options->json ? json : NULL, unknown, err);
 	gaps_release(&all.gaps);
 	return done && (!options->json || program_print(json, err));
 }

@@ -212,6 +212,11 @@ sub clone_by_files {
 	like($message, qr/stored by host "[^"]+" from "$there" \(process \d+\) at .*This is host "[^"]+", data directory "$here".*fork -D '$here'/s,
 		'… and both are named, and the way out');
 
+	my ($status, $answer) = run_program([ 'pitr-check', $repo->options, '-D', $source->data_dir ]);
+	is($status, 2, 'for pitr-check that is CRITICAL');
+	like($answer, qr/two servers write the same history: "$name" of the server in "$here" is not what is stored, by host "[^"]+" from "$there"/,
+		'… though nothing is missing from the archive');
+
 	run_fails([ 'pitr-catalog', $repo->options, 'adopt', '-D', $source->data_dir ], 2, qr/branch "main" already/, 'there is no branch to adopt');
 	my $said = run_ok([ 'pitr-catalog', $repo->options, 'fork', '-D', $source->data_dir ], 'the source forks');
 	my ($branch) = $said =~ /branch of its own, "(fork-\w+)"/;
@@ -221,6 +226,10 @@ sub clone_by_files {
 	$source->archive_all;
 	is(scalar(grep { m{/\Q$branch\E/wal/.*/$name$} } $repo->objects), 1, 'its archiver goes on by itself');
 	is_untouched($repo, $before, '… in its branch');
+	($status, $answer) = run_program([ 'pitr-check', $repo->options, '-D', $source->data_dir ]);
+	is($status, 1, 'pitr-check says by a WARNING that it is not production');
+	like($answer, qr/this server archives to the branch "\Q$branch\E", but "main"/, '… and what is');
+	unlike($answer, qr/two servers/, '… and of no conflict any more');
 	like(run_ok([ 'pitr-catalog', $repo->options, 'fork', '-D', $_->data_dir ], 'fork where there is no conflict'), qr/no branch was made/,
 		'… makes no branch')
 	  for $source, $clone;
