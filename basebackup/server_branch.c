@@ -23,9 +23,11 @@ bool server_branch_apply(struct server *server, struct repo *repo, struct error 
 	struct layout layout;
 
 	TRY(server_read_setting(server, BRANCH_SETTING, branch, sizeof(branch), err));
+	if (branch[0] == '\0')
+		return true;
 	TRY(server_read_setting(server, REPOSITORY_SETTING, repository, sizeof(repository), err));
 	branch_mark_repository(repo, ours);
-	if (branch[0] == '\0' || (repository[0] != '\0' && strcmp(repository, ours) != 0))
+	if (repository[0] != '\0' && strcmp(repository, ours) != 0)
 		return true;
 	if (!layout_branch_is_valid(branch))
 		return fail(err, ERROR_USAGE, "the server says that " BRANCH_SETTING " is \"%s\", which is no branch",

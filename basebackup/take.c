@@ -307,9 +307,9 @@ static void take_report(const struct taking *taking, const struct stream *stream
 	const struct backup *backup = taking->backup;
 
 	log_info("backup %s: %" PRIu64 " files, %" PRIu64 " MB stored as %" PRIu64 " MB in %" PRIu32
-		 " packs, in %.1f s (%" PRIu64 " MB/s), of which %.1f s for its WAL to arrive",
+		 " pack%s, in %.1f s (%" PRIu64 " MB/s), of which %.1f s for its WAL to arrive",
 		 backup->label, backup->file_count, backup->database_bytes / MiB, backup->stored_bytes / MiB,
-		 stream->intake.pack_count, (double) whole_ms / 1000,
+		 stream->intake.pack_count, stream->intake.pack_count == 1 ? "" : "s", (double) whole_ms / 1000,
 		 backup->database_bytes / MiB * 1000 / (uint64_t) (streamed_ms + 1),
 		 (double) (whole_ms - streamed_ms) / 1000);
 }

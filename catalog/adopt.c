@@ -28,8 +28,11 @@ static bool branch_find(const struct options *options, struct repo **repo, char 
 		if (!mark.is_set)
 			return fail(err, ERROR_USAGE, "the server in \"%s\" belongs to the branch \"%s\" already",
 				    options->pgdata, LAYOUT_BRANCH_DEFAULT) ||
-			       fail_hint(err, "To make that production again, name it: pitr-catalog adopt %s",
-					 LAYOUT_BRANCH_DEFAULT);
+			       fail_hint(err,
+					 "Of a restored copy, give the data directory: pitr-catalog adopt -D DIR. To "
+					 "make "
+					 "\"%s\" production again: pitr-catalog adopt %s",
+					 LAYOUT_BRANCH_DEFAULT, LAYOUT_BRANCH_DEFAULT);
 		wanted = layout_branch(&mark.layout);
 	} else {
 		TRY(repo_open(options, 0, repo, err));

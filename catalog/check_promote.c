@@ -30,7 +30,7 @@ static const char standby_query[] =
 	"pg_catalog.pg_control_recovery() r), "
 	"pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')), "
 	"COALESCE(pg_catalog.pg_last_wal_replay_lsn()::text, '0/0'), "
-	"COALESCE(pg_catalog.replace(pg_catalog.pg_last_xact_replay_timestamp()::text, ' ', 'T'), '-')) END";
+	"COALESCE(pg_catalog.pg_last_xact_replay_timestamp()::text, '-')) END";
 
 static bool standby_parse(const char *text, struct standby *standby, struct error *err)
 {
@@ -38,7 +38,7 @@ static bool standby_parse(const char *text, struct standby *standby, struct erro
 
 	if (strstr(text, " 0/0 ") != NULL)
 		return fail(err, ERROR_NOT_FOUND, "the standby has replayed nothing yet");
-	if (sscanf(text, "%" SCNu64 " %" SCNu32 " %" SCNu32 " %19s %63s", &standby->system_identifier,
+	if (sscanf(text, "%" SCNu64 " %" SCNu32 " %" SCNu32 " %19s %63[^\n]", &standby->system_identifier,
 		   &standby->timeline, &standby->segment_size, lsn, standby->last_commit) == 5 &&
 	    lsn_parse(lsn, &standby->replayed) && wal_segment_size_valid(standby->segment_size))
 		return true;
@@ -172,7 +172,10 @@ static bool loss_report(const struct ahead *ahead, uint64_t first_number, struct
 		count, count == 1 ? "" : "s", first.text, last.text, lsn[0], lsn[1], commit);
 	(void) snprintf(finding->hint, sizeof(finding->hint),
 			"Wait until it has replayed them, or look in its log for what keeps restore_command from "
-			"fetching them.");
+			"fetching them.%s",
+			last.timeline == ahead->standby->timeline
+				? ""
+				: " It goes over to another timeline only where recovery_target_timeline is 'latest'.");
 	return loss_detail(finding, ahead, &first, &last, err);
 }
 

@@ -106,8 +106,9 @@ static bool fork_json(const struct forking *forking, bool is_new, struct error *
 
 static void say_reload(const struct forking *forking)
 {
-	(void) printf("Run \"SELECT pg_reload_conf()\" on it before the next base backup. Its standbys do not know the "
-		      "branch: run\n\"pitr-catalog fork %s -D PGDATA\" on each, or make them anew.\n",
+	(void) printf("Run \"SELECT pg_reload_conf()\" on it before the next base backup.\n"
+		      "Its standbys do not know the branch: run \"pitr-catalog fork %s -D PGDATA\" on each, or make "
+		      "them anew.\n",
 		      layout_branch(&forking->mark.layout));
 }
 
@@ -127,7 +128,7 @@ static bool fork_say(const struct forking *forking, struct error *err)
 		(void) printf("\"%s\" of this server is not what is stored in the branch \"%s\", by %s.\n",
 			      divergence->name.text, forking->parent, writer);
 	(void) printf("From there on this server has a branch of its own, \"%s\"; what is stored stays as it is.\n"
-		      "Its archiver goes on by itself. ",
+		      "Its archiver goes on by itself, within a minute.\n",
 		      branch);
 	say_reload(forking);
 	(void) printf("When it is the production server, run \"pitr-catalog adopt %s\" too.\n", branch);

@@ -35,8 +35,7 @@ static bool catalog_run(const struct options *options, struct error *err)
 			continue;
 		if (argument_count >= verbs[i].argument_least && argument_count <= verbs[i].argument_most)
 			return verbs[i].run(options, err);
-		return fail(err, ERROR_USAGE, "\"%s\" takes %d arguments, %d are given", name, verbs[i].argument_most,
-			    argument_count) ||
+		return fail(err, ERROR_USAGE, "wrong number of arguments for \"%s\": %d", name, argument_count) ||
 		       fail_hint(err, "Usage: %s", verbs[i].usage);
 	}
 	return fail(err, ERROR_USAGE, "\"%s\" is not something pitr-catalog can do", name) ||

@@ -92,6 +92,8 @@ static void next_print(const struct reach *reach, FILE *stream)
 
 static const char *backup_reason(const struct plan *plan)
 {
+	if (plan->is_backup_given)
+		return plan->is_step ? "the one that was restored" : "chosen with --backup";
 	switch (plan->target.kind) {
 	case TARGET_LATEST:
 	case TARGET_STANDBY:
@@ -106,8 +108,7 @@ static void reason_print(const struct plan *plan, FILE *stream)
 {
 	int newer = plan->reach.newer_backups;
 
-	(void) fprintf(stream, "              %s",
-		       plan->is_backup_given ? "chosen with --backup" : backup_reason(plan));
+	(void) fprintf(stream, "              %s", backup_reason(plan));
 	if (newer > 0)
 		(void) fprintf(stream, "; %d newer one%s behind it", newer, newer == 1 ? " ends" : "s end");
 	(void) fprintf(stream, "\n");
@@ -169,7 +170,10 @@ void report_plan(const struct plan *plan, FILE *stream)
 	sources_print(plan, stream);
 	report_size(backup->stored_bytes, size[0]);
 	report_size(plan->wal_stored_size, size[1]);
-	(void) fprintf(stream, "to fetch:     %s of base backup, %s of WAL\n", size[0], size[1]);
+	if (plan->is_step)
+		(void) fprintf(stream, "to fetch:     %s of WAL at most\n", size[1]);
+	else
+		(void) fprintf(stream, "to fetch:     %s of base backup, %s of WAL\n", size[0], size[1]);
 	commit_print(&plan->reach, stream);
 	if (plan->target.kind != TARGET_STANDBY)
 		next_print(&plan->reach, stream);
@@ -274,8 +278,7 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 	wal_names(plan, &first, &last);
 	TRY(encode_target(&plan->target, json, err));
 	TRY(json_put(json, "label", json_string(reach->backup->label), err));
-	TRY(json_put(json, "backup_reason",
-		     json_string(plan->is_backup_given ? "chosen with --backup" : backup_reason(plan)), err));
+	TRY(json_put(json, "backup_reason", json_string(backup_reason(plan)), err));
 	TRY(json_put(json, "backups_newer", json_integer(reach->newer_backups), err));
 	TRY(put_time(json, "backup_finished", reach->backup->finished_us, err));
 	TRY(encode_path(plan, json, err));
@@ -417,27 +420,32 @@ static bool next_start(const struct plan *plan, const char *pgdata, FILE *stream
 		(void) fprintf(
 			stream,
 			"(There is no postgresql.conf in it: the server's was elsewhere. Give its FILE, and %s as "
-			"DIR.)\n",
+			"DIR.\n"
+			"A service that is set up for this directory, as on Debian, knows both.)\n",
 			quoted);
 	return true;
 }
 
-void report_archiving(const struct plan *plan, FILE *stream)
+bool report_archiving(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err)
 {
-	const char *branch = copy_branch(plan), *parent = layout_branch(&plan->reach.path->layout);
+	const char *branch = copy_branch(plan), *parent = layout_branch(&plan->reach.path->layout), *quoted;
+	BUF(word, 64 * KiB);
 
+	TRY(shell_quote(&word, pgdata, err));
+	TRY(buf_text(&word, &quoted, err));
 	if (copy_is_new(plan))
 		(void) fprintf(
 			stream,
 			"It archives to a branch of its own, \"%s\", and cannot touch the history of \"%s\", which it "
 			"came from.\n"
-			"When it is to be the production server, run \"pitr-catalog adopt\" there: restores then "
-			"take the latest\n"
-			"from its branch. Take a base backup of it.\n",
-			branch, parent);
+			"When it is to be the production server, this makes restores take the latest from its branch; "
+			"then take a base\nbackup of it:\n"
+			"    pitr-catalog adopt -D %s\n",
+			branch, parent, quoted);
 	else if (branch != NULL)
 		(void) fprintf(stream, "It belongs to the branch \"%s\".\n", branch);
 	(void) fflush(stream);
+	return true;
 }
 
 bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err)
@@ -461,6 +469,5 @@ bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, stru
 			       wal_path_timeline(plan->reach.path));
 	else
 		(void) fputs(outcomes[plan->target.action], stream);
-	report_archiving(plan, stream);
-	return true;
+	return report_archiving(plan, pgdata, stream, err);
 }

@@ -24,6 +24,6 @@ bool report_intent(const struct plan *plan, const struct prediction *prediction,
 void report_counts(const struct batch_counts *counts, FILE *stream);
 bool report_encode_counts(const struct batch_counts *counts, json_t *json, struct error *err) MUST_CHECK;
 /* What becomes of the WAL of the restored server. */
-void report_archiving(const struct plan *plan, FILE *stream);
+bool report_archiving(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err) MUST_CHECK;
 /* What to do next, after a restore into `pgdata`. */
 bool report_next(const struct plan *plan, const char *pgdata, FILE *stream, struct error *err) MUST_CHECK;

@@ -38,9 +38,9 @@ static bool next_print(const struct launch *launch, const struct reached *reache
 			       "    pitr-restore --step '+5 min' -D %s\n",
 			       pgdata);
 	if (reached->state != REACHED_SHUT_DOWN)
-		(void) fprintf(stream,
-			       "It was started with its log, and unless --port was given its sockets, below the data\n"
-			       "directory; started again as usual, it takes those of its configuration.\n");
+		(void) fprintf(stream, "%s until it is stopped, and started as usual.\n",
+			       launch->port[0] == '\0' ? "It is reached only through that socket, and its log is there,"
+						       : "Its log is there");
 	return true;
 }
 
@@ -58,7 +58,7 @@ bool report_reached(const struct launch *launch, const struct reached *reached, 
 	if (reached->last_time_us != 0) {
 		time_format_local(reached->last_time_us, local);
 		time_format_utc(reached->last_time_us, utc);
-		(void) fprintf(stream, "last commit:  %s (%s), or a rollback then\n", local, utc);
+		(void) fprintf(stream, "replayed to:  %s (%s), the time of the last commit or rollback\n", local, utc);
 	}
 	if (reached->halt.kind != HALT_NONE)
 		(void) fprintf(stream, "server says:  %s\n", reached->halt.sentence);

@@ -131,8 +131,7 @@ static bool start_report(const struct starting *asked, const struct reached *rea
 		return program_print(asked->json, err);
 	}
 	TRY(report_reached(asked->launch, reached, verdict, stdout, err));
-	report_archiving(asked->plan, stdout);
-	return true;
+	return report_archiving(asked->plan, asked->launch->pgdata, stdout, err);
 }
 
 bool start_run(const struct starting *asked, struct error *err)

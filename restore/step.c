@@ -222,7 +222,7 @@ static bool step_plan(struct step *step, struct error *err)
 {
 	struct repo *repo REPO_CLEANUP = NULL;
 	struct catalog catalog CATALOG_CLEANUP = {0};
-	struct plan plan PLAN_CLEANUP = {.wal_stored_size = 0};
+	struct plan plan PLAN_CLEANUP = {.is_step = true};
 	struct prediction prediction;
 	struct target target;
 
@@ -232,7 +232,6 @@ static bool step_plan(struct step *step, struct error *err)
 	TRY(plan_make(repo, &catalog, &step->options, &target, &plan, err));
 	TRY(plan_is_later(step, &plan, err));
 	TRY(branch_mark_read(repo, step->pgdata, &plan.mark, err)); /* its branch stays */
-	TRY(branch_mark_read(repo, step->pgdata, &plan.mark, err));
 	prediction_read(repo, &plan, &prediction);
 	TRY(report_intent(&plan, &prediction, &step->options, err));
 	return step->options.dry_run ? true : step_go(step, repo, &plan, &prediction, err);

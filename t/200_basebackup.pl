@@ -46,7 +46,8 @@ for my $version (pg_versions()) {
 	my $copy = restore("copy$version", source => $node, repo => $repo, start => 0,
 		options => [ '-T', "$place=$moved", '--included-to', "$moved-included" ]);
 	# What a restore must change is left out: where tablespaces are, and the address of this test's server.
-	run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'tablespace_map', '-i', 'postgresql.conf', $copy->data_dir ],
+	run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'tablespace_map', '-i', 'postgresql.conf', '-i', 'pitr.branch',
+		'-i', 'pitr.restore', $copy->data_dir ],
 		'… which PostgreSQL finds right, byte for byte, when it is restored');
 	is(substr(read_file($copy->data_dir . '/postgresql.conf'), 0, -s $node->data_dir . '/postgresql.conf'),
 		read_file($node->data_dir . '/postgresql.conf'), '… and postgresql.conf as well');

@@ -66,7 +66,7 @@ mistake('a flag of another program', [ 'pitr-catalog', @main, '--target-time=now
 	'pitr-catalog has no flag "--target-time"', 'It belongs to pitr-restore.');
 mistake('a verb that is none', [ 'pitr-catalog', @main, 'create' ], 2, '"create" is not something pitr-catalog can do',
 	'It can: list, show LABEL, window, rebuild, adopt [BRANCH], fork [BRANCH], init, keygen FILE.');
-mistake('a verb without its argument', [ 'pitr-catalog', @main, 'keygen' ], 2, '"keygen" takes 1 arguments, 0 are given',
+mistake('a verb without its argument', [ 'pitr-catalog', @main, 'keygen' ], 2, 'wrong number of arguments for "keygen": 0',
 	'Usage: pitr-catalog keygen FILE');
 
 # --- the repository -------------------------------------------------------------------------------------------------

@@ -357,13 +357,18 @@ void in_place_undo(struct in_place *in_place)
 
 bool in_place_finish(const struct in_place *in_place, struct error *err)
 {
+	char path[PATH_MAX];
+	bool has_settings;
+
 	if (!in_place->has_old)
 		return true;
 	TRY(fs_remove(in_place->record, err) || err->kind == ERROR_NOT_FOUND);
-	log_info("postgresql.conf, pg_hba.conf and the like are those of the backup; the ones that were used last are "
-		 "in "
-		 "\"%s\"",
-		 in_place->aside);
+	TRY(path_join(path, in_place->aside, "postgresql.conf", err));
+	TRY(fs_exists(path, &has_settings, err)); /* on Debian they are elsewhere, and untouched */
+	if (has_settings)
+		log_info("postgresql.conf, pg_hba.conf and the like are those of the backup; the ones that were used "
+			 "last are in \"%s\"",
+			 in_place->aside);
 	return fs_sync_parent(in_place->record, err);
 }
 

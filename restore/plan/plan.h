@@ -11,7 +11,8 @@ struct plan {
 	struct lineage lineage;	    /* owns the path of `reach` */
 	struct surviving surviving; /* asked: set it before plan_make() */
 	struct reach reach;
-	bool is_backup_given;	  /* with --backup */
+	bool is_backup_given;	  /* with --backup, or by what a step goes on from */
+	bool is_step;		  /* asked: the backup is laid down already */
 	struct branch_mark mark;  /* whose history the restored server writes: copy.h */
 	uint64_t wal_stored_size; /* bytes in the repository of the segments that are needed */
 };

@@ -76,6 +76,6 @@ void prediction_read(struct repo *repo, const struct plan *plan, struct predicti
 		log_info("how long earlier restores took could not be read: %s", err.text);
 		count = 0;
 	}
-	prediction_make(measurements, count, plan->reach.backup->stored_bytes, prediction_replay_bytes(&plan->reach),
-			prediction);
+	prediction_make(measurements, count, plan->is_step ? 0 : plan->reach.backup->stored_bytes,
+			prediction_replay_bytes(&plan->reach), prediction);
 }

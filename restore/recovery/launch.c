@@ -124,7 +124,7 @@ static bool settings_common(const struct launch *launch, struct settings *settin
 		{"log_min_messages", "warning"},
 		{"log_error_verbosity", "default"},
 		{"lc_messages", "C"},
-		{"external_pid_file", ""},
+		{"external_pid_file", LAUNCH_DIRECTORY "/external.pid"}, /* an empty one is an error in its log */
 	};
 
 	TRY(setting_add(settings, "data_directory", launch->pgdata, err));
