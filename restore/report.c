@@ -166,7 +166,7 @@ void report_plan(const struct plan *plan, FILE *stream)
 	path_print(plan, stream);
 	wal_names(plan, &first, &last);
 	(void) fprintf(stream, "WAL:          %s to %s, %" PRIu64 " segment%s\n", first.text, last.text,
-		       plan_segments(plan), plan_segments(plan) == 1 ? "" : "s");
+		       reach_segments(&plan->reach), reach_segments(&plan->reach) == 1 ? "" : "s");
 	sources_print(plan, stream);
 	report_size(backup->stored_bytes, size[0]);
 	report_size(plan->wal_stored_size, size[1]);
@@ -284,7 +284,7 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 	TRY(encode_path(plan, json, err));
 	TRY(json_put(json, "wal_first", json_string(first.text), err));
 	TRY(json_put(json, "wal_last", json_string(last.text), err));
-	TRY(json_put(json, "wal_segments", json_integer((json_int_t) plan_segments(plan)), err));
+	TRY(json_put(json, "wal_segments", json_integer((json_int_t) reach_segments(&plan->reach)), err));
 	TRY(json_put(json, "wal_from_directory", json_integer((json_int_t) segments_from(plan, WAL_FROM_DIRECTORY)),
 		     err));
 	if (segments_from(plan, WAL_FROM_PARTIAL) > 0)

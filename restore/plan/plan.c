@@ -16,11 +16,6 @@ void plan_release(struct plan *plan)
 	wal_directory_release(&plan->surviving.directory);
 }
 
-uint64_t plan_segments(const struct plan *plan)
-{
-	return plan->reach.last - plan->reach.first + 1;
-}
-
 /* "timeline 2 (last commit 2024-01-15 14:30:00+01 at 0/3000060)" */
 static void reach_name(const struct reach *reach, char *text, size_t size)
 {
@@ -189,6 +184,6 @@ bool plan_make(struct repo *repo, const struct catalog *catalog, const struct op
 	TRY(reach_find_next(&asked, &plan->reach, err));
 	plan->wal_stored_size = wal_range_stored_size(&plan->reach.range, plan->reach.first, plan->reach.last);
 	if (options->verify_wal)
-		TRY(verify_wal(repo, plan, options, err));
+		TRY(verify_wal(repo, &plan->reach, options, err));
 	return tablespaces_created_check(repo, &plan->reach, options, err);
 }

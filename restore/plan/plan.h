@@ -28,5 +28,3 @@ void plan_release(struct plan *plan);
  * targets (both are named), or the reason when none contains it. */
 bool plan_choose(enum target_kind kind, const struct reach *reaches, const bool *is_end, int count, int *chosen,
 		 struct error *err) MUST_CHECK;
-
-uint64_t plan_segments(const struct plan *plan);

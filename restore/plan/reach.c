@@ -355,6 +355,11 @@ static bool reach_dispatch(struct search *search, struct error *err)
 	return true;
 }
 
+uint64_t reach_segments(const struct reach *reach)
+{
+	return reach->last - reach->first + 1;
+}
+
 void reach_release(struct reach *reach)
 {
 	wal_range_release(&reach->range);

@@ -62,5 +62,6 @@ struct reaching {
 bool reach_find(const struct reaching *asked, const struct wal_path *path, struct reach *reach,
 		struct error *err) MUST_CHECK;
 void reach_release(struct reach *reach);
+uint64_t reach_segments(const struct reach *reach); /* how many are needed */
 /* Fills in reach->next, unless it is known. */
 bool reach_find_next(const struct reaching *asked, struct reach *reach, struct error *err) MUST_CHECK;

@@ -128,11 +128,10 @@ static void readings_init(struct verifying *verifying, const struct options *opt
 							  .content = {.size_max = range->segment_size}};
 }
 
-bool verify_wal(struct repo *repo, const struct plan *plan, const struct options *options, struct error *err)
+bool verify_wal(struct repo *repo, const struct reach *reach, const struct options *options, struct error *err)
 {
 	struct verifying *verifying = calloc(1, sizeof(*verifying));
-	const struct reach *reach = &plan->reach;
-	uint64_t size = plan_segments(plan) * reach->range.segment_size;
+	uint64_t size = reach_segments(reach) * reach->range.segment_size;
 
 	if (verifying == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
@@ -144,7 +143,7 @@ bool verify_wal(struct repo *repo, const struct plan *plan, const struct options
 	progress_finish(&verifying->progress);
 	if (done)
 		log_info("all WAL of the plan was read: %" PRIu64 " segments with %" PRIu64 " records",
-			 plan_segments(plan), verifying->records);
+			 reach_segments(reach), verifying->records);
 	wal_walk_close(verifying->walk);
 	for (int i = 0; i < verifying->count; i++)
 		buf_release(&verifying->readings[i].content);

@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "plan/plan.h"
+#include "plan/reach.h"
 
 /* CORRUPT or NOT_FOUND, naming the segment, when one is damaged, missing or does not go on where the last one ended. */
-bool verify_wal(struct repo *repo, const struct plan *plan, const struct options *options,
+bool verify_wal(struct repo *repo, const struct reach *reach, const struct options *options,
 		struct error *err) MUST_CHECK;
