@@ -151,7 +151,9 @@ static bool fact_put(struct repo *repo, const char *key, const json_t *json, str
 	if (err->kind != ERROR_EXISTS)
 		return false;
 	TRY(repo_same(repo, key, OBJECT_FACT, buf_bytes(&text), &same, NULL, err));
-	return same || fail(err, ERROR_EXISTS, "\"%s\" is in the repository with other content", key);
+	if (same) /* whoever wrote it may have died before it was durable */
+		return storage_sync(repo->storage, key, err);
+	return fail(err, ERROR_EXISTS, "\"%s\" is in the repository with other content", key);
 }
 
 bool branch_origin_put(struct repo *repo, const struct branch_origin *origin, struct error *err)
