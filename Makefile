@@ -69,7 +69,7 @@ $(1)_OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$($(1)_DIR)/$$($(1)_MAIN) \
                   $$(filter-out $$($(1)_DIR)/main%,$$(wildcard $$($(1)_DIR)/*.c $$($(1)_DIR)/*/*.c)))
 $$(BUILD)/bin/$(1): $$($(1)_OBJECTS) $$(BUILD)/libpitr.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $$(LDLIBS)
 endef
 $(foreach program,$(PROGRAMS),$(eval $(call PROGRAM,$(program))))
 

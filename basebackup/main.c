@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/exit.h"
+#include "config/answer.h"
 #include "config/program.h"
 #include "take.h"
 
@@ -14,7 +15,7 @@ static bool take_and_report(const struct options *options, struct backup *backup
 	TRY(take_backup(options, backup, err));
 	if (options->json) {
 		TRY(backup_encode(backup, json, err));
-		TRY(program_print(json, err));
+		TRY(answer_print(json, err));
 	}
 	if (backup->checksum_failures == 0)
 		return true;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "pg/lsn.h"
 
 #define STATEMENT_TIMEOUT_MS "50000"

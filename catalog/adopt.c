@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/program.h"
+#include "config/answer.h"
 #include "server_directory.h"
 #include "verbs.h"
 
@@ -51,7 +51,7 @@ static bool adopt_json(const char *branch, const char *former, struct error *err
 
 	TRY(json_put(json, "branch", json_string(branch), err));
 	TRY(json_put(json, "former", json_string(former), err));
-	return program_print(json, err);
+	return answer_print(json, err);
 }
 
 bool verb_adopt(const struct options *options, struct error *err)

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/fs.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "pg/control_file.h"
 #include "repo/branch_mark.h"
 
@@ -191,7 +191,7 @@ static bool print_json(struct checking *checking, enum check_status worst, struc
 		if (finding->hint[0] != '\0')
 			TRY(json_put(member, "hint", json_string(finding->hint), err));
 	}
-	return program_print(json, err);
+	return answer_print(json, err);
 }
 
 static void checking_release(struct checking *checking)

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "repo/divergence.h"
 #include "server_directory.h"
 #include "verbs.h"
@@ -101,7 +101,7 @@ static bool fork_json(const struct forking *forking, bool is_new, struct error *
 	TRY(json_put(json, "is_new", json_boolean(is_new), err));
 	if (divergence->is_found)
 		TRY(json_put(json, "diverges_at", json_string(divergence->name.text), err));
-	return program_print(json, err);
+	return answer_print(json, err);
 }
 
 static void say_reload(const struct forking *forking)

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "pg/control_file.h"
 #include "repo/repo.h"
 #include "verbs.h"

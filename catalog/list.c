@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "pg/wal_name.h"
 #include "print.h"
 #include "repo/catalog.h"
@@ -22,7 +22,7 @@ static bool list_json(const struct catalog *catalog, struct error *err)
 		TRY(backup_encode(&catalog->backups[i], backup, err));
 		TRY(json_put(backup, "branch", json_string(catalog->backups[i].branch), err));
 	}
-	return program_print(json, err);
+	return answer_print(json, err);
 }
 
 /* Where all are of the default branch, branches are nobody's concern. */

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "config/program.h"
+#include "config/answer.h"
 #include "repo/branch.h"
 #include "repo/wal_index_update.h"
 #include "repo/wal_store.h"
@@ -133,5 +133,5 @@ bool verb_rebuild(const struct options *options, struct error *err)
 		return branches_rebuild(&rebuilding, err);
 	rebuilding.timelines = json_array();
 	TRY(json_put(json, "timelines", rebuilding.timelines, err));
-	return branches_rebuild(&rebuilding, err) && program_print(json, err);
+	return branches_rebuild(&rebuilding, err) && answer_print(json, err);
 }

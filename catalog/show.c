@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "pg/wal_name.h"
 #include "print.h"
 #include "repo/relation_map.h"
@@ -107,5 +107,5 @@ bool verb_show(const struct options *options, struct error *err)
 	}
 	TRY(backup_encode(backup, json, err));
 	TRY(json_put(json, "branch", json_string(backup->branch), err));
-	return program_print(json, err);
+	return answer_print(json, err);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/program.h"
+#include "config/answer.h"
 #include "gap.h"
 #include "repo/lineage.h"
 #include "repo/wal_survey.h"
@@ -263,5 +263,5 @@ bool verb_window(const struct options *options, struct error *err)
 	}
 	bool done = windows_run(&all, options->json ? json : NULL, unknown, err);
 	gaps_release(&all.gaps);
-	return done && (!options->json || program_print(json, err));
+	return done && (!options->json || answer_print(json, err));
 }

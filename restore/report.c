@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "recovery/copy.h"
 #include "recovery/installation.h"
 
@@ -382,7 +382,7 @@ bool report_intent(const struct plan *plan, const struct prediction *prediction,
 	if (options->dry_run && options->json) {
 		TRY(report_encode(plan, json, err));
 		TRY(report_encode_duration(prediction, json, err));
-		return program_print(json, err);
+		return answer_print(json, err);
 	}
 	if (!options->dry_run && !log_shows(LOG_LEVEL_INFO))
 		return true;

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "files/delta.h"
 #include "files/lay_down.h"
 #include "files/owner.h"
@@ -201,7 +201,7 @@ static bool restore_end(struct starting *starting, const struct place *place, co
 	starting->json = json;
 	if (options->start)
 		return launch_place(starting->launch, place->pgdata, err) && start_run(starting, err);
-	return options->json ? program_print(json, err) : report_next(starting->plan, place->pgdata, stdout, err);
+	return options->json ? answer_print(json, err) : report_next(starting->plan, place->pgdata, stdout, err);
 }
 
 /* Lays everything down in a place that is free by now. */

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "config/program.h"
+#include "config/answer.h"
 #include "recovery/follow.h"
 #include "recovery/server_log.h"
 #include "repo/manifest.h"
@@ -128,7 +128,7 @@ static bool start_report(const struct starting *asked, const struct reached *rea
 {
 	if (asked->json != NULL) {
 		TRY(report_reached_encode(asked->launch, reached, verdict, asked->json, err));
-		return program_print(asked->json, err);
+		return answer_print(asked->json, err);
 	}
 	TRY(report_reached(asked->launch, reached, verdict, stdout, err));
 	return report_archiving(asked->plan, asked->launch->pgdata, stdout, err);

@@ -14,7 +14,7 @@ chdir($ARGV[0] // dirname(__FILE__) . '/..') or die "could not enter the tree: $
 my @headers = (
 	[ qr{^curl/},                       qr{^lib/storage/http\.c$},                       'storage/http.h' ],
 	[ qr{^libpq-fe\.h$|^libpq/},        qr{^lib/pg/replication\.c$},                     'pg/replication.h' ],
-	[ qr{^openssl/},                    qr{^lib/(codec/(seal|keys)|base/(hash|random))\.c$}, 'base/hash.h, base/random.h or codec/' ],
+	[ qr{^openssl/},                    qr{^lib/(codec/(seal|keys)|base/hash)\.c$}, 'base/hash.h or codec/' ],
 	[ qr{^jansson\.h$},                 qr{^lib/base/json\.[ch]$},                       'base/json.h' ],
 	[ qr{^expat\.h$},                   qr{^lib/storage/s3_xml\.c$},                     'storage/s3_xml.h' ],
 	[ qr{^lz4},                         qr{^lib/codec/lz4\.c$},                          'codec/lz4.h' ],

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/random.h"
 
 void fd_close(int *fd)

@@ -1,4 +1,4 @@
-/* SHA-256, HMAC-SHA-256, HKDF-SHA-256 and the keyed content identity, all from OpenSSL; hexadecimal and base64 text. */
+/* SHA-256, HMAC-SHA-256, HKDF-SHA-256 and the keyed content identity, all from OpenSSL. */
 #pragma once
 
 #include "base/buf.h"
@@ -28,8 +28,3 @@ void gmac_release(struct gmac *gmac); /* also of one that is {0} */
 bool gmac_begin(struct gmac *gmac, struct error *err) MUST_CHECK;
 bool gmac_add(struct gmac *gmac, struct bytes content, struct error *err) MUST_CHECK;
 bool gmac_end(struct gmac *gmac, uint8_t tag[GMAC_SIZE], struct error *err) MUST_CHECK;
-
-/* Lower-case hexadecimal with a terminating zero: `text` holds 2 * bytes.size + 1. */
-void hex_format(struct bytes bytes, char *text);
-/* Exactly `size` bytes from exactly 2 * size hexadecimal digits; false when it is anything else. */
-bool hex_parse(const char *text, uint8_t *bytes, size_t size);

@@ -1,12 +1,20 @@
 #include "base/random.h"
 
-#include <limits.h>
-#include <openssl/rand.h>
+#include <errno.h>
+#include <sys/random.h>
 
 bool random_bytes(uint8_t *output, size_t size, struct error *err)
 {
-	if (size > INT_MAX || RAND_bytes(output, (int) size) != 1)
-		return fail(err, ERROR_SYSTEM, "could not obtain %zu random bytes", size);
+	while (size > 0) {
+		ssize_t filled = getrandom(output, size, 0);
+
+		if (filled < 0 && errno != EINTR)
+			return fail_errno(err, "could not obtain %zu random bytes", size);
+		if (filled > 0) {
+			output += filled;
+			size -= (size_t) filled;
+		}
+	}
 	return true;
 }
 

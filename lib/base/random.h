@@ -1,4 +1,4 @@
-/* Random bytes from OpenSSL's generator; a failure is an error, never weak bytes. */
+/* Random bytes from the kernel's generator (getrandom(2)); a failure is an error, never weak bytes. */
 #pragma once
 
 #include "base/buf.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "codec/seal.h"
 
 static const uint8_t magic[8] = {0x70, 0x69, 0x74, 0x72, 0x0d, 0x0a, 0x1a, 0x0a};

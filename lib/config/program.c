@@ -6,8 +6,6 @@
 #include "base/exit.h"
 #include "config/option_table.h"
 
-#define ANSWER_SIZE_MAX (64 * MiB)
-
 int program_main(enum program program, enum error_audience audience, int argc, char **argv, program_run run)
 {
 	const char *name = program_row_of(program)->name;
@@ -27,16 +25,4 @@ int program_main(enum program program, enum error_audience audience, int argc, c
 	if (status == EXIT_SUCCESS && !stdout_finish(&err))
 		return exit_with(&err, audience);
 	return status;
-}
-
-bool program_print(const json_t *json, struct error *err)
-{
-	BUF(text, ANSWER_SIZE_MAX);
-	const char *line;
-
-	TRY(json_encode(json, &text, err));
-	TRY(buf_text(&text, &line, err));
-	if (puts(line) < 0)
-		return fail_errno(err, "could not write to standard output");
-	return true;
 }

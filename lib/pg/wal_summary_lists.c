@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "pg/lsn.h"
 
 /* How many numbers stand in one row of a list. */

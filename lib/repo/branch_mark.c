@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/log.h"
 
 void branch_mark_repository(const struct repo *repo, char id[REPOSITORY_ID_TEXT_SIZE])

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/random.h"
 
 static bool name_is_valid(const char *name, size_t size_max)

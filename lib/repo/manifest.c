@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 
 #define EXTENTS_MAX    (1u << 20) /* of one file: 32 TB in packs of 32 MB */

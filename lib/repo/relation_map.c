@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 
 /* Bytes of JSON at which a part is full; well below RELATION_MAP_PART_SIZE_MAX. */

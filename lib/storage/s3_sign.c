@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 #define SIGNED_HEADERS_MAX 32
 #define REQUEST_SIZE_MAX   (64 * KiB)
 

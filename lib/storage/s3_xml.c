@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 #define DEPTH_MAX     8
 #define PATH_SIZE     256
 #define TEXT_SIZE_MAX (16 * KiB)

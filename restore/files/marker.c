@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/hex.h"
 
 bool marker_make(const struct repo *repo, const struct backup *backup, const char *settings, struct place *place,
 		 struct error *err)

@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/progress.h"
 #include "pg/control_file.h"
-#include "recovery/process.h"
 #include "recovery/standing.h"
 
 #define POLL_MS		  100

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "recovery/process.h"
+#include "base/process.h"
 
 #define ANSWER_SIZE_MAX (4 * KiB)
 #define LOOKED_SIZE_MAX 700

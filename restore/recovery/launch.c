@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "recovery/installation.h"
-#include "recovery/process.h"
 #include "recovery/server_log.h"
 
 #define PRIVATE_PORT	"5432"	/* nobody else is in that directory, and psql asks for it by itself */

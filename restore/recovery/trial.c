@@ -9,7 +9,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "recovery/process.h"
+#include "base/process.h"
 #include "recovery/recovery_conf.h"
 
 #define TRIAL_PATH "pg_wal/RECOVERYXLOG" /* what PostgreSQL gives as %p (xlogarchive.c) */

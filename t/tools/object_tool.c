@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/hex.h"
 
 #define INPUT_MAX (64 * MiB)
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/hex.h"
 #include "tap.h"
 
 static char directory[] = "/tmp/codec_keys.XXXXXX";

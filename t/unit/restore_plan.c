@@ -18,7 +18,6 @@
 #include "../../restore/plan/tablespace_created.c"
 #include "../../restore/plan/target.c"
 #include "../../restore/plan/verify_wal.c"
-#include "../../restore/recovery/process.c"
 #include "../../restore/recovery/recovery_conf.c"
 #include "../../restore/recovery/trial.c"
 

@@ -2,6 +2,7 @@
  * Authorization Header: Transferring Payload in a Single Chunk", examples GET Object, PUT Object, GET Bucket Lifecycle,
  * Get Bucket (List Objects)).
  */
+#include "base/hex.h"
 #include "storage/s3_sign.h"
 
 #include "tap.h"
