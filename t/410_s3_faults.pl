@@ -68,6 +68,7 @@ my @cases = (
 	[ 'a body cut before its last byte', [ { do => 'cut', size => 15999 } ], 'get object', $whole ],
 	[ 'a body cut three times', [ { do => 'cut', size => 9000, times => 3 } ], 'get object', $whole ],
 	[ 'a hanging server, once', [ { do => 'hang' } ], 'get object', $whole ],
+	[ 'a trickling server, once', [ { do => 'trickle' } ], 'get object', $whole ],
 	[ 'keys that expired, once', [ says(400, 'ExpiredToken', message => 'The provided token has expired.') ], 'get object', $whole ],
 	[ 'a request that arrived damaged', [ says(400, 'XAmzContentSHA256Mismatch') ], 'put passes-1', '' ],
 	[ 'a put whose connection is closed', [ { do => 'close' } ], 'put passes-2', '' ],

@@ -55,6 +55,22 @@ static bool fd_size(int fd, const char *path, uint64_t *size, struct error *err)
 	return true;
 }
 
+bool fs_open_file(const char *path, int *fd, uint64_t *size, struct error *err)
+{
+	TRY(fs_open_existing(path, O_RDONLY, fd, err));
+	if (fd_size(*fd, path, size, err))
+		return true;
+	fd_close(fd);
+	return false;
+}
+
+void fd_reserve(int fd, uint64_t size)
+{
+	/* Not posix_fallocate(): that writes every block where the file system cannot do it (NFS 3). */
+	if (size > 0)
+		(void) fallocate(fd, 0, 0, (off_t) size);
+}
+
 bool fd_read_all_at(int fd, uint8_t *target, size_t size, uint64_t offset, const char *path, struct error *err)
 {
 	while (size > 0) {
@@ -79,8 +95,7 @@ bool fs_read_range(const char *path, uint64_t offset, size_t size, struct buf *c
 	int fd FD_CLEANUP = -1;
 	uint64_t whole = 0;
 
-	TRY(fs_open_existing(path, O_RDONLY, &fd, err));
-	TRY(fd_size(fd, path, &whole, err));
+	TRY(fs_open_file(path, &fd, &whole, err));
 	if (file_size != NULL)
 		*file_size = whole;
 	if (offset >= whole)
@@ -127,6 +142,55 @@ bool fd_write_all(int fd, struct bytes content, const char *path, struct error *
 bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err)
 {
 	return fd_write_from(fd, content, (off_t) offset, path, err);
+}
+
+static bool fd_set_direct(int fd, bool is_direct)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return false;
+	return fcntl(fd, F_SETFL, is_direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+/* As much of `content` as the file system takes directly; the rest is left to the caller. */
+static bool fd_write_direct(int fd, struct bytes *content, uint64_t *offset, const char *path, struct error *err)
+{
+	while (content->size > 0) {
+		ssize_t written = pwrite(fd, content->data, content->size, (off_t) *offset);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0 &&
+		    errno == EINVAL) /* its blocks are larger than FS_DIRECT_ALIGNMENT, or it changed its mind */
+			return true;
+		if (written < 0)
+			return fail_errno(err, "could not write \"%s\"", path);
+		*content = bytes_slice(*content, (size_t) written, content->size - (size_t) written);
+		*offset += (uint64_t) written;
+		if (written % (ssize_t) FS_DIRECT_ALIGNMENT != 0)
+			return true;
+	}
+	return true;
+}
+
+bool fd_write_direct_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err)
+{
+	if (fd_set_direct(fd, true)) {
+		bool done = fd_write_direct(fd, &content, &offset, path, err);
+
+		if (!fd_set_direct(fd, false) && done)
+			return fail_errno(err, "could not write \"%s\"", path);
+		TRY(done);
+	}
+	return fd_write_from(fd, content, (off_t) offset, path, err);
+}
+
+bool fd_resize(int fd, uint64_t size, const char *path, struct error *err)
+{
+	if (size > INT64_MAX || ftruncate(fd, (off_t) size) != 0)
+		return fail_errno(err, "could not set the size of \"%s\"", path);
+	return true;
 }
 
 /* NFS says only here that the disk is full. */
@@ -208,16 +272,8 @@ static bool fs_name_once(const char *source, const char *target, struct error *e
 	return false;
 }
 
-bool fs_publish(const char *temp_directory, const char *path, struct bytes content, struct error *err)
+bool fs_publish(const char *temporary, const char *path, struct error *err)
 {
-	char temporary[PATH_MAX];
-	char name[40] = "pitr-";
-	uint8_t id[16];
-
-	TRY(random_bytes(id, sizeof(id), err));
-	hex_format(bytes_of(id, sizeof(id)), name + strlen(name));
-	TRY(path_join(temporary, temp_directory, name, err));
-	TRY(fs_write_new(temporary, 0600, content, err));
 	if (!fs_name_once(temporary, path, err)) {
 		(void) unlink(temporary);
 		return false;

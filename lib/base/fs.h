@@ -29,13 +29,18 @@ bool fd_read_all_at(int fd, uint8_t *target, size_t size, uint64_t offset, const
 		    struct error *err) MUST_CHECK;
 bool fd_write_all(int fd, struct bytes content, const char *path, struct error *err) MUST_CHECK;
 bool fd_write_all_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err) MUST_CHECK;
+/* The same past the page cache, without a copy, where the file system can: for much that nobody reads soon. All three,
+ * memory, size and offset, are multiples of FS_DIRECT_ALIGNMENT. One thread at a time. */
+#define FS_DIRECT_ALIGNMENT (4 * KiB)
+bool fd_write_direct_at(int fd, struct bytes content, uint64_t offset, const char *path, struct error *err) MUST_CHECK;
+bool fd_resize(int fd, uint64_t size, const char *path, struct error *err) MUST_CHECK;
 /* fsync, then close; both results count. *fd is -1 afterwards. */
 bool fd_sync_close(int *fd, const char *path, struct error *err) MUST_CHECK;
 
-/* Durably creates `path` with `content` (mode 0600) through a temporary file in `temp_directory`, which must be on the
- * same file system. Replaces nothing: EXISTS when the name is taken. Uses renameat2(RENAME_NOREPLACE), else link(2);
- * a file system with neither is refused by name (USAGE). A killed process leaves only the temporary file. */
-bool fs_publish(const char *temp_directory, const char *path, struct bytes content, struct error *err) MUST_CHECK;
+/* Durably gives `temporary`, a file that is whole and synced, the name `path` on the same file system; whatever comes
+ * of it, `temporary` is gone. Replaces nothing: EXISTS when the name is taken. Uses renameat2(RENAME_NOREPLACE), else
+ * link(2); a file system with neither is refused by name (USAGE). */
+bool fs_publish(const char *temporary, const char *path, struct error *err) MUST_CHECK;
 
 /* Writes `path` whole, replacing what was there, by temporary file and rename in the same directory; durable.
  * For local state and files of a directory being restored, never for a repository. */
@@ -45,6 +50,12 @@ bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct
 bool fs_place_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
 /* Creates `path` (O_EXCL, `mode`) with `content`, durably. EXISTS when there is one. For key files. */
 bool fs_create_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
+
+/* Opens a regular file for reading, with its size in *size. NOT_FOUND when there is none. */
+bool fs_open_file(const char *path, int *fd, uint64_t *size, struct error *err) MUST_CHECK;
+/* Lets the file system find the room for `size` bytes at once, where it can: the write and the sync that follow are
+ * cheaper for it. Whether there is room, the write says. */
+void fd_reserve(int fd, uint64_t size);
 
 /* Opens a new file for writing below an existing directory: O_CREAT | O_EXCL | O_NOFOLLOW. -1 and *err on failure. */
 int fs_open_new(const char *path, mode_t mode, struct error *err);

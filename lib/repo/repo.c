@@ -28,6 +28,7 @@ static bool repo_open_storage(struct repo *repo, const struct options *options, 
 	struct storage_settings settings = {
 		.url = options->repo,
 		.retry_for_ms = options->retry_for,
+		.limit_rate = options->limit_rate,
 		.s3_endpoint = options->s3_endpoint,
 		.s3_region = options->s3_region,
 		.s3_addressing = options->s3_addressing,

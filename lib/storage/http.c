@@ -2,17 +2,21 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 
-#define IDLE_HANDLES_MAX      32
+#define IDLE_HANDLES_MAX      64 /* as many as there may be workers */
 #define IDLE_BYTES_PER_SECOND 100
 
 struct http {
 	char *ca_file;
+	struct rate *rate;
+	_Atomic bool wants_bundle; /* the directory of the system's certificates does not do */
 	CURLSH *share;
 	pthread_mutex_t share_mutexes[CURL_LOCK_DATA_LAST];
 	pthread_mutex_t mutex;
@@ -25,11 +29,15 @@ struct transfer {
 	const struct http_request *request;
 	struct http_response *response;
 	CURL *curl;
+	struct rate *rate;
 	size_t sent;
 	size_t content_start;
 	int64_t deadline_ms;
+	int64_t idle_deadline_ms; /* put off whenever enough has moved since idle_moved */
+	int64_t idle_moved;
 	bool overflowed;
 	bool timed_out;
+	bool uses_directory; /* of the system's certificates, and not their bundle */
 	char reason[CURL_ERROR_SIZE];
 	struct error content_error;
 };
@@ -69,19 +77,32 @@ static bool http_share_init(struct http *http)
 	       curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
 }
 
-bool http_open(const char *ca_file, struct http **http, struct error *err)
+/* The system's certificates are a file of all of them, which takes 20 ms to read for every connection, and, where
+ * libcurl was built for it, a directory in which OpenSSL finds the one it needs. The file is read only when the
+ * directory does not hold that one: it may lack the links that "openssl rehash" makes. */
+static const char *certificates_bundle(void)
+{
+	const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
+
+	return version->age >= CURLVERSION_EIGHTH && version->capath != NULL ? version->cainfo : NULL;
+}
+
+bool http_open(const char *ca_file, struct rate *rate, struct http **http, struct error *err)
 {
 	struct http *opened = calloc(1, sizeof(*opened));
 
 	*http = NULL;
 	if (opened == NULL)
 		return fail(err, ERROR_SYSTEM, "could not prepare for HTTP: out of memory");
+	opened->rate = rate;
 	(void) pthread_once(&http_once, http_init_once);
 	(void) pthread_mutex_init(&opened->mutex, NULL);
 	for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
 		(void) pthread_mutex_init(&opened->share_mutexes[i], NULL);
 	if (ca_file != NULL && ca_file[0] != '\0')
 		opened->ca_file = strdup(ca_file);
+	else
+		atomic_init(&opened->wants_bundle, certificates_bundle() == NULL);
 	if (http_global != CURLE_OK || !http_share_init(opened) ||
 	    (ca_file != NULL && ca_file[0] != '\0' && opened->ca_file == NULL)) {
 		http_close(opened);
@@ -142,6 +163,16 @@ static void http_give_back(struct http *http, CURL *curl, bool is_sound)
 		curl_easy_cleanup(curl);
 }
 
+/* Our own waiting is nobody's fault. */
+static void transfer_wait(struct transfer *transfer, size_t size)
+{
+	int64_t waited_ms = rate_wait_ms(transfer->rate, size);
+
+	transfer->deadline_ms += waited_ms;
+	transfer->idle_deadline_ms += waited_ms;
+	transfer->response->waited_ms += waited_ms;
+}
+
 static size_t on_send(char *output, size_t size, size_t count, void *context)
 {
 	struct transfer *transfer = context;
@@ -150,6 +181,9 @@ static size_t on_send(char *output, size_t size, size_t count, void *context)
 
 	if (part > size * count)
 		part = size * count;
+	if (part > rate_piece_size(transfer->rate))
+		part = rate_piece_size(transfer->rate);
+	transfer_wait(transfer, part);
 	if (part > 0)
 		memcpy(output, body.data + transfer->sent, part);
 	transfer->sent += part;
@@ -166,6 +200,17 @@ static int on_rewind(void *context, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+/* Before it connects, so that it is what TCP agrees upon. */
+static int on_socket(void *context, curl_socket_t socket, curlsocktype purpose)
+{
+	int size = (int) rate_buffer_size(context) / 2; /* the kernel doubles it: socket(7) */
+
+	(void) purpose;
+	if (size > 0)
+		(void) setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	return CURL_SOCKOPT_OK;
+}
+
 /* A connection stands and the request is about to go out: once for every time libcurl sends it. */
 static int on_connected(void *context, char *remote, char *local, int remote_port, int local_port)
 {
@@ -177,6 +222,8 @@ static int on_connected(void *context, char *remote, char *local, int remote_por
 	(void) local_port;
 	transfer->response->was_resent = transfer->response->was_sent;
 	transfer->response->was_sent = true;
+	transfer->idle_deadline_ms = deadline_in(transfer->request->idle_timeout_ms);
+	transfer->idle_moved = 0;
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -260,6 +307,7 @@ static size_t on_receive(char *data, size_t size, size_t count, void *context)
 	struct http_response *response = transfer->response;
 	struct bytes part = bytes_of(data, size * count);
 
+	transfer_wait(transfer, part.size); /* libcurl hands out 16 kB at a time */
 	if (transfer_has_content(transfer)) {
 		if (buf_append(response->content, part, &transfer->content_error))
 			return part.size;
@@ -275,13 +323,28 @@ static size_t on_receive(char *data, size_t size, size_t count, void *context)
 	return part.size;
 }
 
+/* libcurl's own check (CURLOPT_LOW_SPEED_LIMIT) would count what we wait for the limit of the rate. */
+static bool transfer_is_idle(struct transfer *transfer, int64_t moved)
+{
+	int64_t idle_ms = transfer->request->idle_timeout_ms;
+
+	if (!transfer->response->was_sent) /* connecting has a limit of its own */
+		return false;
+	if (moved < transfer->idle_moved || moved - transfer->idle_moved >= IDLE_BYTES_PER_SECOND * idle_ms / 1000) {
+		transfer->idle_moved = moved;
+		transfer->idle_deadline_ms = deadline_in(idle_ms);
+	}
+	return deadline_left_ms(transfer->idle_deadline_ms) <= 0;
+}
+
 static int on_progress(void *context, curl_off_t to_receive, curl_off_t received, curl_off_t to_send, curl_off_t sent)
 {
 	struct transfer *transfer = context;
 	int64_t moving = (received < to_receive ? received : to_receive) + (sent < to_send ? sent : to_send);
 
 	/* Bytes that have moved earn time: a transfer faster than HTTP_BYTES_PER_MS never ends by this limit. */
-	if (deadline_left_ms(transfer->deadline_ms) + moving / HTTP_BYTES_PER_MS > 0)
+	if (deadline_left_ms(transfer->deadline_ms) + moving / HTTP_BYTES_PER_MS > 0 &&
+	    !transfer_is_idle(transfer, received + sent))
 		return 0;
 	transfer->timed_out = true;
 	return 1;
@@ -290,11 +353,25 @@ static int on_progress(void *context, curl_off_t to_receive, curl_off_t received
 /* Sets one option; `done` stays false once one has failed. */
 #define SET(option, value) done = done && curl_easy_setopt(curl, (option), (value)) == CURLE_OK
 
-static bool transfer_set_limits(struct transfer *transfer, const struct http *http)
+static bool transfer_set_certificates(struct transfer *transfer, const struct http *http)
+{
+	CURL *curl = transfer->curl;
+	bool done = true;
+
+	transfer->uses_directory = http->ca_file == NULL && !atomic_load(&http->wants_bundle);
+	if (http->ca_file != NULL) {
+		SET(CURLOPT_CAINFO, http->ca_file);
+		SET(CURLOPT_CAPATH, (char *) NULL);
+	} else if (transfer->uses_directory) {
+		SET(CURLOPT_CAINFO, (char *) NULL);
+	}
+	return done;
+}
+
+static bool transfer_set_limits(struct transfer *transfer)
 {
 	const struct http_request *request = transfer->request;
 	CURL *curl = transfer->curl;
-	long idle_seconds = (long) ((request->idle_timeout_ms + 999) / 1000);
 	bool done = true;
 
 	SET(CURLOPT_NOSIGNAL, 1L);
@@ -304,8 +381,6 @@ static bool transfer_set_limits(struct transfer *transfer, const struct http *ht
 	(void) curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
 #endif
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) (request->connect_timeout_ms > 0 ? request->connect_timeout_ms : 1));
-	SET(CURLOPT_LOW_SPEED_LIMIT, (long) IDLE_BYTES_PER_SECOND);
-	SET(CURLOPT_LOW_SPEED_TIME, idle_seconds > 0 ? idle_seconds : 1L);
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_XFERINFODATA, transfer);
@@ -316,10 +391,6 @@ static bool transfer_set_limits(struct transfer *transfer, const struct http *ht
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	if (http->ca_file != NULL) {
-		SET(CURLOPT_CAINFO, http->ca_file);
-		SET(CURLOPT_CAPATH, (char *) NULL);
-	}
 	if (request->is_direct)
 		SET(CURLOPT_NOPROXY, "*");
 	return done;
@@ -336,6 +407,8 @@ static bool transfer_set_request(struct transfer *transfer, struct curl_slist *h
 	SET(CURLOPT_USERAGENT, "pitr/" PITR_VERSION);
 	SET(CURLOPT_HTTPHEADER, headers);
 	SET(CURLOPT_ERRORBUFFER, transfer->reason);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
+	SET(CURLOPT_SOCKOPTDATA, transfer->rate);
 	SET(CURLOPT_PREREQFUNCTION, on_connected);
 	SET(CURLOPT_PREREQDATA, transfer);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -430,6 +503,18 @@ static bool transfer_failed(const struct transfer *transfer, const struct http *
 	}
 }
 
+static CURLcode transfer_perform(struct transfer *transfer, struct http *http)
+{
+	CURLcode result = curl_easy_perform(transfer->curl);
+
+	if (!transfer->uses_directory ||
+	    (result != CURLE_PEER_FAILED_VERIFICATION && result != CURLE_SSL_CACERT_BADFILE) ||
+	    curl_easy_setopt(transfer->curl, CURLOPT_CAINFO, certificates_bundle()) != CURLE_OK)
+		return result;
+	atomic_store(&http->wants_bundle, true);
+	return curl_easy_perform(transfer->curl);
+}
+
 static bool transfer_run(struct transfer *transfer, struct http *http, struct error *err)
 {
 	struct http_response *response = transfer->response;
@@ -437,13 +522,14 @@ static bool transfer_run(struct transfer *transfer, struct http *http, struct er
 	long status = 0;
 
 	if (!headers_build(transfer->request, &headers, err) ||
-	    (!(transfer_set_limits(transfer, http) && transfer_set_request(transfer, headers)) &&
+	    (!(transfer_set_limits(transfer) && transfer_set_certificates(transfer, http) &&
+	       transfer_set_request(transfer, headers)) &&
 	     !fail(err, ERROR_SYSTEM, "could not send a request: libcurl refused an option"))) {
 		response->is_final = true;
 		headers_free(headers);
 		return false;
 	}
-	CURLcode result = curl_easy_perform(transfer->curl);
+	CURLcode result = transfer_perform(transfer, http);
 	(void) curl_easy_setopt(transfer->curl, CURLOPT_HTTPHEADER, NULL);
 	headers_free(headers);
 	(void) curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
@@ -466,6 +552,7 @@ bool http_perform(struct http *http, const struct http_request *request, struct 
 		.request = request,
 		.response = response,
 		.curl = http_take(http),
+		.rate = http->rate,
 		.content_start = response->content != NULL ? response->content->size : 0,
 		.deadline_ms = deadline_in(request->timeout_ms),
 	};
@@ -475,6 +562,7 @@ bool http_perform(struct http *http, const struct http_request *request, struct 
 	response->status = 0;
 	response->was_sent = response->was_resent = response->is_final = response->has_length = false;
 	response->length = 0;
+	response->waited_ms = 0;
 	for (size_t i = 0; i < response->field_count; i++)
 		response->fields[i].value[0] = '\0';
 	if (transfer.curl == NULL)

@@ -2,11 +2,13 @@
  *
  * Connections are kept and used again, each by one thread at a time. TLS is 1.2 or newer and always verified; no
  * redirect is followed; every wait has a limit. The body of a request is borrowed and sent again from its start when
- * libcurl finds a kept connection dead, which was_resent tells. Knows nothing of S3, of signatures or of trying again.
+ * libcurl finds a kept connection dead, which was_resent tells. Bodies keep to a limit of the rate, and what that makes
+ * them wait counts in no time limit. Knows nothing of S3, of signatures or of trying again.
  */
 #pragma once
 
 #include "base/buf.h"
+#include "storage/rate.h"
 
 #define HTTP_VALUE_SIZE	       256
 #define HTTP_DOCUMENT_SIZE_MAX (64 * KiB)
@@ -34,7 +36,7 @@ struct http_request {
 	struct bytes body;
 	bool is_direct; /* never through a proxy: for addresses of this host */
 	int64_t connect_timeout_ms;
-	int64_t idle_timeout_ms; /* nothing moves */
+	int64_t idle_timeout_ms; /* nothing moves, or less than 100 bytes a second */
 	int64_t timeout_ms;	 /* for the whole, besides HTTP_BYTES_PER_MS */
 };
 
@@ -46,13 +48,14 @@ struct http_response {
 	int status;	     /* 0: no answer */
 	bool has_length;     /* there was a Content-Length, and (but for HEAD) so many bytes came */
 	uint64_t length;
-	bool was_sent;	 /* the server may have seen the request, whatever became of the answer */
-	bool was_resent; /* it may have seen it twice */
-	bool is_final;	 /* http_perform() failed for a reason that trying again does not mend */
+	bool was_sent;	   /* the server may have seen the request, whatever became of the answer */
+	bool was_resent;   /* it may have seen it twice */
+	bool is_final;	   /* http_perform() failed for a reason that trying again does not mend */
+	int64_t waited_ms; /* for the limit of the rate */
 };
 
-/* `ca_file` replaces the system's certificates unless it is NULL or "". Copied. */
-bool http_open(const char *ca_file, struct http **http, struct error *err) MUST_CHECK;
+/* `ca_file` replaces the system's certificates unless it is NULL or "". Copied; `rate` is borrowed. */
+bool http_open(const char *ca_file, struct rate *rate, struct http **http, struct error *err) MUST_CHECK;
 void http_close(struct http *http); /* NULL is fine; no request may be under way */
 
 /* True when there is a whole answer, whatever its status. UNREACHABLE when there is none; CORRUPT when `content` has no

@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/hex.h"
+#include "base/random.h"
 #include "storage/backend.h"
+#include "storage/rate.h"
 
 #define NAMES_SIZE_MAX (256 * MiB)
 
@@ -17,6 +20,7 @@ struct posix {
 	struct storage storage;
 	char root[PATH_MAX];
 	char temp_directory[PATH_MAX];
+	struct rate rate;
 	pthread_mutex_t mutex;
 	char ready_directory[STORAGE_KEY_SIZE_MAX + 1]; /* the last one proven durable, below root; under mutex */
 };
@@ -108,6 +112,7 @@ static void posix_close(struct storage *storage)
 {
 	struct posix *posix = posix_of(storage);
 
+	rate_destroy(&posix->rate);
 	(void) pthread_mutex_destroy(&posix->mutex);
 	free(posix);
 }
@@ -162,13 +167,56 @@ static bool posix_directory_prepare(struct posix *posix, const char *key, struct
 	return true;
 }
 
+static bool posix_write_pieces(struct posix *posix, int fd, struct bytes content, const char *path, struct error *err)
+{
+	fd_reserve(fd, content.size);
+	while (content.size > 0) {
+		size_t piece = rate_piece_size(&posix->rate);
+
+		if (piece > content.size)
+			piece = content.size;
+		(void) rate_wait_ms(&posix->rate, piece);
+		TRY(fd_write_all(fd, bytes_slice(content, 0, piece), path, err));
+		content = bytes_slice(content, piece, content.size - piece);
+	}
+	return true;
+}
+
+/* Writes a file of a name of its own below tmp/; it is synced when true is returned, and gone when false is. */
+static bool posix_write_temporary(struct posix *posix, struct bytes content, char path[PATH_MAX], struct error *err)
+{
+	struct error ignored;
+	char name[40] = "pitr-";
+	uint8_t id[16];
+
+	TRY(random_bytes(id, sizeof(id), err));
+	hex_format(bytes_of(id, sizeof(id)), name + strlen(name));
+	TRY(path_join(path, posix->temp_directory, name, err));
+	int fd = fs_open_new(path, 0600, err);
+	if (fd < 0)
+		return false;
+	if (posix_write_pieces(posix, fd, content, path, err) && fd_sync_close(&fd, path, err))
+		return true;
+	fd_close(&fd);
+	(void) !fs_remove(path, &ignored);
+	return false;
+}
+
+static bool posix_write(struct posix *posix, const char *path, struct bytes content, struct error *err)
+{
+	char temporary[PATH_MAX];
+
+	TRY(posix_write_temporary(posix, content, temporary, err));
+	return fs_publish(temporary, path, err);
+}
+
 static bool posix_store(struct posix *posix, const char *key, struct bytes content, struct error *err)
 {
 	char path[PATH_MAX];
 
 	TRY(path_join(path, posix->root, key, err));
 	TRY(posix_directory_prepare(posix, key, err));
-	if (fs_publish(posix->temp_directory, path, content, err))
+	if (posix_write(posix, path, content, err))
 		return true;
 	if (err->kind != ERROR_NOT_FOUND)
 		return false;
@@ -177,7 +225,7 @@ static bool posix_store(struct posix *posix, const char *key, struct bytes conte
 	posix->ready_directory[0] = '\0';
 	(void) pthread_mutex_unlock(&posix->mutex);
 	TRY(posix_directory_prepare(posix, key, err));
-	return fs_publish(posix->temp_directory, path, content, err);
+	return posix_write(posix, path, content, err);
 }
 
 static bool posix_put(struct storage *storage, const char *key, struct bytes content, struct error *err)
@@ -218,13 +266,44 @@ static bool posix_sync(struct storage *storage, const char *key, struct error *e
 	return posix_sync_directories(posix, key, err);
 }
 
-static bool posix_get(struct storage *storage, const char *key, struct buf *content, struct error *err)
-{
-	struct posix *posix = posix_of(storage);
-	char path[PATH_MAX];
+/* What is wanted of a file. */
+struct posix_part {
+	const char *path;
+	uint64_t offset;
+	size_t size;
+};
 
-	TRY(path_join(path, posix->root, key, err));
-	return fs_read_file(path, content, err) || posix_absent(posix, key, err);
+static bool posix_read_pieces(struct posix *posix, int fd, const struct posix_part *part, struct buf *content,
+			      struct error *err)
+{
+	for (size_t done = 0; done < part->size;) {
+		size_t piece = rate_piece_size(&posix->rate);
+
+		if (piece > part->size - done)
+			piece = part->size - done;
+		(void) rate_wait_ms(&posix->rate, piece);
+		TRY(fd_read_all_at(fd, content->data + content->size + done, piece, part->offset + done, part->path,
+				   err));
+		done += piece;
+	}
+	content->size += part->size;
+	return true;
+}
+
+/* Appends what there is of the part. */
+static bool posix_read(struct posix *posix, struct posix_part part, struct buf *content, uint64_t *object_size,
+		       struct error *err)
+{
+	int fd FD_CLEANUP = -1;
+
+	TRY(fs_open_file(part.path, &fd, object_size, err));
+	if (part.offset >= *object_size)
+		return true;
+	if (part.size > *object_size - part.offset)
+		part.size = (size_t) (*object_size - part.offset);
+	if (!buf_allocate(content, content->size + part.size, err))
+		return fail_in(err, "could not read \"%s\"", part.path);
+	return posix_read_pieces(posix, fd, &part, content, err);
 }
 
 static bool posix_get_range(struct storage *storage, const char *key, uint64_t offset, size_t size, struct buf *content,
@@ -234,7 +313,15 @@ static bool posix_get_range(struct storage *storage, const char *key, uint64_t o
 	char path[PATH_MAX];
 
 	TRY(path_join(path, posix->root, key, err));
-	return fs_read_range(path, offset, size, content, object_size, err) || posix_absent(posix, key, err);
+	return posix_read(posix, (struct posix_part){path, offset, size}, content, object_size, err) ||
+	       posix_absent(posix, key, err);
+}
+
+static bool posix_get(struct storage *storage, const char *key, struct buf *content, struct error *err)
+{
+	uint64_t object_size;
+
+	return posix_get_range(storage, key, 0, SIZE_MAX, content, &object_size, err);
 }
 
 static bool posix_remove(struct storage *storage, const char *key, struct error *err)
@@ -426,7 +513,7 @@ static const struct storage_backend posix_backend = {
 	.remove = posix_remove,
 };
 
-bool posix_open(const char *root, struct storage **storage, struct error *err)
+bool posix_open(const char *root, int64_t limit_rate, struct storage **storage, struct error *err)
 {
 	size_t length = strlen(root);
 
@@ -445,6 +532,7 @@ bool posix_open(const char *root, struct storage **storage, struct error *err)
 	memcpy(posix->root, root, length);
 	(void) memcpy(posix->temp_directory, posix->root, length);
 	(void) memcpy(posix->temp_directory + length, "/tmp", sizeof("/tmp"));
+	rate_init(&posix->rate, limit_rate);
 	posix->storage = (struct storage){&posix_backend, posix->root};
 	*storage = &posix->storage;
 	return true;

@@ -10,5 +10,5 @@
 
 #include "storage/storage.h"
 
-/* `root` is an absolute path; it is copied. */
-bool posix_open(const char *root, struct storage **storage, struct error *err) MUST_CHECK;
+/* `root` is an absolute path; it is copied. `limit_rate` is that of struct storage_settings. */
+bool posix_open(const char *root, int64_t limit_rate, struct storage **storage, struct error *err) MUST_CHECK;

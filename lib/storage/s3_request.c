@@ -20,6 +20,7 @@
 #define SKEW_TOLERATED_US (INT64_C(60) * 1000000)
 
 struct s3_client {
+	struct rate rate;
 	struct http *http;
 	struct s3_credentials *credentials;
 	struct s3_address address;
@@ -103,7 +104,8 @@ bool s3_client_open(const struct storage_settings *settings, const char *bucket,
 	if (opened == NULL)
 		return fail(err, ERROR_SYSTEM, "could not open the bucket \"%s\": out of memory", bucket);
 	(void) snprintf(opened->bucket, sizeof(opened->bucket), "%s", bucket);
-	if (!client_configure(opened, settings, err) || !http_open(ca_file, &opened->http, err) ||
+	rate_init(&opened->rate, settings->limit_rate);
+	if (!client_configure(opened, settings, err) || !http_open(ca_file, &opened->rate, &opened->http, err) ||
 	    !s3_credentials_open(opened->http, opened->region, &opened->credentials, err)) {
 		s3_client_close(opened);
 		return false;
@@ -118,6 +120,7 @@ void s3_client_close(struct s3_client *client)
 		return;
 	s3_credentials_close(client->credentials);
 	http_close(client->http);
+	rate_destroy(&client->rate);
 	free(client);
 }
 
@@ -453,6 +456,7 @@ static bool attempt_repeat(struct attempt *attempt, struct error *err)
 	for (;;) {
 		enum verdict verdict = attempt_run(attempt, retry.deadline_ms, err);
 
+		retry.deadline_ms += attempt->response.waited_ms;
 		attempt->answer->is_unsure |= attempt->response.was_resent;
 		if (verdict != AGAIN)
 			return verdict == DECIDED;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "storage/backend.h"
 #include "storage/posix.h"
 #include "storage/s3.h"
@@ -65,12 +66,14 @@ bool storage_open(const struct storage_settings *settings, struct storage **stor
 	if (url == NULL || url[0] == '\0')
 		return fail(err, ERROR_USAGE, "no repository is given") ||
 		       fail_hint(err, "Set \"repo\" to a directory or to s3://bucket/prefix.");
+	if (settings->limit_rate > 0)
+		log_debug("at most %lld bytes a second to and from \"%s\"", (long long) settings->limit_rate, url);
 	if (strncmp(url, "s3://", 5) == 0)
 		return s3_open(settings, storage, err);
 	if (strncmp(url, "file:///", 8) == 0)
-		return posix_open(url + strlen("file://"), storage, err);
+		return posix_open(url + strlen("file://"), settings->limit_rate, storage, err);
 	if (url[0] == '/')
-		return posix_open(url, storage, err);
+		return posix_open(url, settings->limit_rate, storage, err);
 	return fail(err, ERROR_USAGE, "the repository \"%.500s\" is neither an absolute directory nor an s3:// address",
 		    url) ||
 	       fail_hint(err, "Write it as /var/backups/pitr, file:///var/backups/pitr or s3://bucket/prefix.");

@@ -6,7 +6,8 @@
  *     after comparing a checksum (S3).
  *   - NOT_FOUND means that the store answered and has no such object. No answer, or none in time: UNREACHABLE.
  *   - Every call ends within the retry time of the settings, to which the time is added that its bytes take at
- *     64 kB/s (list: each page of it); nothing is waited for without a deadline.
+ *     64 kB/s (list: each page of it), and what the limit on the rate makes it wait; nothing is waited for without a
+ *     deadline.
  *   - A directory that is missing or empty is not mounted: UNREACHABLE, never NOT_FOUND. So is a symbolic link in it
  *     that leads nowhere or to an empty directory; other links are followed, by get() and list() alike.
  *   - Calls from several threads at once are fine.
@@ -25,6 +26,7 @@ struct storage;
 struct storage_settings {
 	const char *url;      /* "/dir", "file:///dir" or "s3://bucket/prefix" */
 	int64_t retry_for_ms; /* how long a network operation is retried */
+	int64_t limit_rate;   /* bytes a second to and from this storage, all threads together; 0: no limit */
 	const char *s3_endpoint, *s3_region, *s3_addressing, *s3_ca_file, *s3_storage_class, *s3_sse, *s3_kms_key_id;
 	bool s3_create_only; /* false: the server has no atomic create; HEAD, then PUT */
 };

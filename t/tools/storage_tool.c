@@ -1,12 +1,17 @@
 /* lib/storage from the command line, for tests: the content of put comes from stdin, that of get goes to stdout, and a
  * failure is "KIND: text" with "hint: …" on stderr and exit status 1.
  *
- *   storage_tool create | put KEY | get KEY | range KEY OFFSET SIZE | sync KEY | remove KEY | list [PREFIX [AFTER]]
+ *   storage_tool create | put KEY | get KEY | range KEY OFFSET SIZE | sync KEY | remove KEY | list [PREFIX [AFTER]] |
+ *                together COUNT KEY
+ *
+ * "together": so many threads at once put KEY/0, KEY/1, … and get it back.
  *
  * The place is in the environment: PITR_REPO, PITR_S3_ENDPOINT, _REGION, _ADDRESSING, _CA_FILE, _STORAGE_CLASS, _SSE,
- * _KMS_KEY_ID, PITR_S3_CREATE_ONLY ("off"), TEST_RETRY_FOR_MS (5000). TEST_REPEAT does a get so many times;
+ * _KMS_KEY_ID, PITR_S3_CREATE_ONLY ("off"), TEST_RETRY_FOR_MS (5000), TEST_LIMIT_RATE. TEST_REPEAT does a get so many
+ * times;
  * TEST_WARM names an object that is looked at first, so that there is a kept connection.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +23,7 @@
 #include "storage/storage.h"
 
 #define OBJECT_SIZE_MAX (64 * MiB)
+#define TOGETHER_MAX	64
 
 static const char *const kinds[] = {
 	"NONE",
@@ -63,6 +69,49 @@ static bool get_again(struct storage *storage, const char *key, struct buf *cont
 	return write_output(content, err);
 }
 
+struct turn {
+	pthread_t thread;
+	struct storage *storage;
+	struct bytes content;
+	char key[256];
+	struct error err;
+	bool done;
+};
+
+static void *turn_run(void *context)
+{
+	struct turn *turn = context;
+	BUF(back, OBJECT_SIZE_MAX);
+
+	turn->done = storage_put(turn->storage, turn->key, turn->content, &turn->err) &&
+		     storage_get(turn->storage, turn->key, &back, &turn->err);
+	if (turn->done && !bytes_equal(buf_bytes(&back), turn->content))
+		turn->done = fail(&turn->err, ERROR_CORRUPT, "\"%s\" came back changed", turn->key);
+	return NULL;
+}
+
+static bool run_together(struct storage *storage, uint64_t count, const char *key, struct error *err)
+{
+	static struct turn turns[TOGETHER_MAX];
+	BUF(content, OBJECT_SIZE_MAX);
+	bool done = true;
+
+	TRY(read_input(&content, err));
+	for (uint64_t i = 0; i < count && i < TOGETHER_MAX; i++) {
+		turns[i] = (struct turn){.storage = storage, .content = buf_bytes(&content)};
+		(void) snprintf(turns[i].key, sizeof(turns[i].key), "%s/%llu", key, (unsigned long long) i);
+		if (pthread_create(&turns[i].thread, NULL, turn_run, &turns[i]) != 0)
+			abort();
+	}
+	for (uint64_t i = 0; i < count && i < TOGETHER_MAX; i++) {
+		(void) pthread_join(turns[i].thread, NULL);
+		if (!turns[i].done)
+			*err = turns[i].err;
+		done = done && turns[i].done;
+	}
+	return done;
+}
+
 static bool run(struct storage *storage, int count, char **arguments, struct error *err)
 {
 	const char *verb = arguments[0];
@@ -86,6 +135,8 @@ static bool run(struct storage *storage, int count, char **arguments, struct err
 		return storage_remove(storage, key, err);
 	if (strcmp(verb, "list") == 0)
 		return storage_list(storage, key, count > 2 ? arguments[2] : "", print_key, NULL, err);
+	if (strcmp(verb, "together") == 0 && count == 3)
+		return run_together(storage, number(key), arguments[2], err);
 	return fail(err, ERROR_USAGE, "unknown verb \"%s\"", verb);
 }
 
@@ -96,6 +147,7 @@ int main(int argc, char **argv)
 	struct storage_settings settings = {
 		.url = getenv("PITR_REPO"),
 		.retry_for_ms = retry_for != NULL ? (int64_t) number(retry_for) : 5000,
+		.limit_rate = (int64_t) number(getenv("TEST_LIMIT_RATE")),
 		.s3_endpoint = getenv("PITR_S3_ENDPOINT"),
 		.s3_region = getenv("PITR_S3_REGION"),
 		.s3_addressing = getenv("PITR_S3_ADDRESSING"),

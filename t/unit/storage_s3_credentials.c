@@ -398,9 +398,11 @@ static void test_refresh(void)
 int main(void)
 {
 	pthread_t thread;
+	struct rate rate;
 
+	rate_init(&rate, 0);
 	log_init("storage_s3_credentials", LOG_LEVEL_ERROR);
-	if (!ok(mkdtemp(directory) != NULL && start_server(&thread) && http_open(NULL, &http, &error),
+	if (!ok(mkdtemp(directory) != NULL && start_server(&thread) && http_open(NULL, &rate, &http, &error),
 		"a server of our own"))
 		return done_testing();
 	test_environment();
@@ -410,6 +412,7 @@ int main(void)
 	test_instance();
 	test_refresh();
 	http_close(http);
+	rate_destroy(&rate);
 	(void) shutdown(listener, SHUT_RDWR);
 	(void) pthread_join(thread, NULL);
 	(void) close(listener);
