@@ -34,20 +34,25 @@ CFLAGS     += -std=c11 $(OPTIMIZE) $(WARNINGS) -pthread $(PACKAGE_CFLAGS)
 LDLIBS      = $(PACKAGE_LIBS) $(PG_LIBDIR)/libpgport.a $(PG_LIBDIR)/libpgcommon.a -lm
 
 # One program per folder; where a folder has several, each of the others has a main of its own: main_check.c.
-pitr-archive_DIR    := archive_command
-pitr-fetch_DIR      := restore_command
 pitr-basebackup_DIR := basebackup
 pitr-restore_DIR    := restore
 pitr-catalog_DIR    := catalog
 pitr-check_DIR      := catalog
 pitr-check_MAIN     := main_check.c
-PROGRAMS            := pitr-archive pitr-fetch pitr-basebackup pitr-restore pitr-catalog pitr-check
+pitr-fetch_DIR      := restore_command
+PROGRAMS            := pitr-fetch pitr-basebackup pitr-restore pitr-catalog pitr-check
+
+# What PostgreSQL runs for every segment is a front of few files in bin/; the whole program is in libexec/pitr/.
+pitr-archive_DIR    := archive_command
+pitr-archive_FRONT  := main.c archived.c
+FRONTS              := pitr-archive
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 UNIT_TESTS   := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
-BINARIES     := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
+BINARIES     := $(addprefix $(BUILD)/bin/,$(PROGRAMS) $(FRONTS))
+WHOLE        := $(addprefix $(BUILD)/libexec/pitr/,$(FRONTS))
 
-all: $(BINARIES)
+all: $(BINARIES) $(WHOLE)
 
 $(BUILD)/%.o: %.c $(PACKAGE_CHECK)
 	@mkdir -p $(@D)
@@ -63,15 +68,20 @@ $(BUILD)/libpitr.a: $(LIB_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-define PROGRAM
-$(1)_MAIN    ?= main.c
-$(1)_OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$($(1)_DIR)/$$($(1)_MAIN) \
-                  $$(filter-out $$($(1)_DIR)/main%,$$(wildcard $$($(1)_DIR)/*.c $$($(1)_DIR)/*/*.c)))
-$$(BUILD)/bin/$(1): $$($(1)_OBJECTS) $$(BUILD)/libpitr.a
-	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $$(LDLIBS)
-endef
-$(foreach program,$(PROGRAMS),$(eval $(call PROGRAM,$(program))))
+# A folder's objects: one main, and every file that is none.
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1)/$(2) $(filter-out $(1)/main%,$(wildcard $(1)/*.c $(1)/*/*.c)))
+
+$(foreach program,$(PROGRAMS),$(eval $(BUILD)/bin/$(program): \
+    $(call objects,$($(program)_DIR),$(or $($(program)_MAIN),main.c))))
+$(foreach front,$(FRONTS),$(eval $(BUILD)/bin/$(front): \
+    $(patsubst %.c,$(BUILD)/$($(front)_DIR)/%.o,$($(front)_FRONT))))
+$(foreach whole,$(FRONTS),$(eval $(BUILD)/libexec/pitr/$(whole): \
+    $(call objects,$($(whole)_DIR),$(or $($(whole)_MAIN),main_whole.c))))
+
+# A front loads no library that it does not call.
+$(BINARIES) $(WHOLE): $(BUILD)/libpitr.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libpitr.a -Wl,--as-needed $(LDLIBS)
 
 $(BUILD)/unit/%: $(BUILD)/t/unit/%.o $(BUILD)/libpitr.a
 	@mkdir -p $(@D)

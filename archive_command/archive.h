@@ -1,4 +1,5 @@
-/* One WAL file outward: parse its name, read it, check that it is what the name says, store it.
+/* One WAL file outward: parse its name, read it, check that it is what the name says, store it; of segments also those
+ * that come next (ahead.h).
  * PostgreSQL manual, section 26.3.1; the caller's exit status 0 means "durably stored", and nothing else does.
  */
 #pragma once

@@ -1,29 +1,23 @@
-/* pitr-archive: archive_command = 'pitr-archive %p' */
+/* pitr-archive: archive_command = 'pitr-archive %p'
+ *
+ * A segment that an earlier call has stored ahead of the server is acknowledged here; everything else is the whole
+ * program's.
+ */
 
 #include <stdlib.h>
 
-#include "archive.h"
+#include "archived.h"
 #include "base/exit.h"
 #include "config/program.h"
-#include "drain.h"
-
-static bool archive_run(const struct options *options, struct error *err)
-{
-	if (options->drain != NULL && options->arguments.count > 0)
-		return fail(err, ERROR_USAGE, "--drain takes a data directory and no WAL file");
-	if (options->drain != NULL)
-		return drain_run(options, err);
-	if (options->arguments.count == 0)
-		return fail(err, ERROR_USAGE, "missing argument: pitr-archive WAL-PATH") ||
-		       fail_hint(err, "Try \"pitr-archive --help\".");
-	return archive_file(options, options->arguments.items[0], err);
-}
 
 static int run(const struct options *options)
 {
 	struct error err = {0};
 
-	return archive_run(options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
+	if (options->drain == NULL && options->arguments.count == 1 &&
+	    archived_before(options, options->arguments.items[0]))
+		return EXIT_SUCCESS;
+	return program_become_whole(options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
 }
 
 int main(int argc, char **argv)

@@ -33,12 +33,26 @@ MAN_PAGES := $(wildcard docs/man/*.1)
 
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/pitr
 
+# What pitr-archive and pitr-fetch keep on the server (the setting "spool") belongs to the server's user. With DESTDIR it
+# is the package's to make.
+SERVER_USER ?= postgres
+SPOOL       := /var/spool/pitr
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DOC_DIR)/docs/decisions
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/libexec/pitr
+	install -m 755 $(WHOLE) $(DESTDIR)$(PREFIX)/libexec/pitr
 	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 README.md LICENSE $(DOC_DIR)
 	install -m 644 $(wildcard docs/*.md) $(DOC_DIR)/docs
 	install -m 644 $(wildcard docs/decisions/*.md) $(DOC_DIR)/docs/decisions
+	@if [ -n "$(DESTDIR)" ] || [ -e $(SPOOL) ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && id $(SERVER_USER) >/dev/null 2>&1; then \
+		install -d -o $(SERVER_USER) -g "$$(id -gn $(SERVER_USER))" -m 700 $(SPOOL); \
+	else \
+		echo "$(SPOOL) was not made: archiving ahead needs it, or the setting \"spool\""; \
+		echo "hint: sudo install -d -o $(SERVER_USER) -m 700 $(SPOOL)"; \
+	fi
 
 .PHONY: test-tools packages demo check check-full lint install

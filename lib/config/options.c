@@ -483,7 +483,7 @@ static bool pgdata_from_environment(struct options *options, struct error *err)
 bool options_parse(enum program program, int argc, char **argv, struct options *options, enum options_outcome *outcome,
 		   struct error *err)
 {
-	*options = (struct options){.program = program};
+	*options = (struct options){.program = program, .argv = argv};
 	*outcome = OPTIONS_RUN;
 	options->storage = calloc(1, sizeof(struct options_storage));
 	if (options->storage == NULL)

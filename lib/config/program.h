@@ -1,5 +1,11 @@
-/* The beginning and the end of every program. */
+/* The beginning and the end of every program, and where the others are that belong to it.
+ *
+ * bin/ holds what people and PostgreSQL run. What PostgreSQL runs for every segment is a front there, which answers at
+ * once what it can and links no library for that; the whole program has the same name in libexec/pitr/ beside bin/.
+ */
 #pragma once
+
+#include <limits.h>
 
 #include "config/options.h"
 
@@ -9,3 +15,11 @@ typedef int (*program_run)(const struct options *options);
 /* All of a main(): signals, messages, options, --help and --version, `run`, and stdout flushed. `audience` is who gets
  * the exit status when the options cannot be read, or stdout cannot be written. */
 int program_main(enum program program, enum error_audience audience, int argc, char **argv, program_run run);
+
+/* The full path of a program of ours: PROGRAM_BIN as people run it, PROGRAM_WHOLE as the fronts do. SYSTEM when it is
+ * not there. */
+enum program_place { PROGRAM_BIN, PROGRAM_WHOLE };
+bool program_path(enum program_place place, const char *name, char path[PATH_MAX], struct error *err) MUST_CHECK;
+
+/* Goes on as the whole program, with the same arguments and environment. Returns only when it could not. */
+bool program_become_whole(const struct options *options, struct error *err) MUST_CHECK;

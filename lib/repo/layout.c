@@ -101,7 +101,7 @@ void layout_cluster_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE
 
 void layout_identity(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
 {
-	layout_format(key, "%s/%" PRIu64 "/identity", layout->cluster, layout->system_identifier);
+	layout_identity_of(layout->cluster, layout->system_identifier, key);
 }
 
 void layout_epoch(const struct layout *layout, uint32_t epoch, char key[LAYOUT_KEY_SIZE])

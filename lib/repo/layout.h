@@ -4,6 +4,9 @@
  */
 #pragma once
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "pg/wal_name.h"
 
@@ -50,6 +53,12 @@ bool layout_owns_timeline(const struct layout *layout, int index, uint32_t timel
 
 void layout_cluster_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
 void layout_identity(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
+/* The same, here so that it needs nothing else. */
+static inline void layout_identity_of(const char *cluster, uint64_t system_identifier, char key[LAYOUT_KEY_SIZE])
+{
+	(void) snprintf(key, LAYOUT_KEY_SIZE, "%.*s/%" PRIu64 "/identity", CLUSTER_NAME_MAX, cluster,
+			system_identifier);
+}
 void layout_epoch(const struct layout *layout, uint32_t epoch, char key[LAYOUT_KEY_SIZE]);
 void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t id[8], char key[LAYOUT_KEY_SIZE]);
 /* A short-lived object with which `init` proves what the store can do. */

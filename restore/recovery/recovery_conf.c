@@ -10,27 +10,11 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "config/program.h"
 #include "pg/auto_conf.h"
 #include "repo/branch_mark.h"
 
-#define PROGRAM_NAME_MAX 32
-#define READ_AHEAD_MAX	 (1 * MiB)
-
-/* The program beside the running one. */
-static bool program_path(const char *name, char path[PATH_MAX], struct error *err)
-{
-	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - PROGRAM_NAME_MAX - 1);
-
-	if (length < 0)
-		return fail_errno(err, "could not tell where this program is");
-	path[length] = '\0';
-	char *slash = strrchr(path, '/');
-	memcpy(slash + 1, name, strlen(name) + 1);
-	if (access(path, X_OK) == 0)
-		return true;
-	(void) fail_errno(err, "could not find \"%s\", which the server is to run", path);
-	return fail_hint(err, "Install %s beside pitr-restore.", name);
-}
+#define READ_AHEAD_MAX (1 * MiB)
 
 /* PostgreSQL expands %f, %p and %r in restore_command and archive_command and turns %% into % (manual, sections 26.3.4
  * and 26.3.1). */
@@ -51,7 +35,7 @@ static bool command_make(const struct options *options, enum program program, co
 	const char *text;
 	BUF(words, RECOVERY_COMMAND_MAX);
 
-	TRY(program_path(program == PITR_FETCH ? "pitr-fetch" : "pitr-archive", path, err));
+	TRY(program_path(PROGRAM_BIN, program == PITR_FETCH ? "pitr-fetch" : "pitr-archive", path, err));
 	TRY(shell_quote(&words, path, err));
 	TRY(options_format_settings(options, program, &words, err));
 	TRY(buf_text(&words, &text, err));

@@ -1,0 +1,243 @@
+#include "ahead.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "archived.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/workers.h"
+#include "repo/wal_store.h"
+
+/* No segment is begun later than this after the first. The server waits meanwhile, and so does a fast shutdown. */
+#define AHEAD_TIME_MAX_MS 5000
+
+/* What a worker holds besides the segment and its object: summary, meta, the connection's buffers. */
+#define WORKER_SIZE (4 * MiB)
+/* File descriptors of a worker (connection, segment, record), and of the program. */
+#define WORKER_FILES  4
+#define PROGRAM_FILES 12
+
+struct batch {
+	const struct ahead *ahead;
+	int64_t deadline_ms;
+	pthread_mutex_t lock; /* guards what follows */
+	int next;	      /* 0: the asked one; the others from 1 on */
+	bool is_over;
+	bool is_asked_stored;
+	struct error asked_failure;
+};
+
+int ahead_workers(const struct options *options, uint32_t segment_size)
+{
+	int64_t count = options->memory / (2 * (int64_t) segment_size + (int64_t) WORKER_SIZE);
+	struct rlimit files;
+
+	if (count > options->jobs)
+		count = options->jobs;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
+	    count > ((int64_t) files.rlim_cur - PROGRAM_FILES) / WORKER_FILES)
+		count = ((int64_t) files.rlim_cur - PROGRAM_FILES) / WORKER_FILES;
+	return count < 1 ? 1 : (int) count;
+}
+
+/* The path of another segment in the same directory. */
+static bool beside(const char *asked_path, const struct wal_name *name, char path[PATH_MAX], struct error *err)
+{
+	const char *slash = strrchr(asked_path, '/');
+	char directory[PATH_MAX];
+
+	(void) snprintf(directory, sizeof(directory), "%.*s", slash == NULL ? 1 : (int) (slash - asked_path),
+			slash == NULL ? "." : asked_path);
+	return path_join(path, directory, name->text, err);
+}
+
+/* ---------------------------------------------------------------------------------------------------- record */
+
+static bool is_remembered(const struct spool *spool, struct bytes lines, const char *asked_path,
+			  const struct wal_name *name)
+{
+	char path[PATH_MAX], stamp[SPOOL_STAMP_SIZE];
+	struct spool_line line = {.name = name->text, .stamp = stamp};
+	struct error ignored = {0};
+
+	return beside(asked_path, name, path, &ignored) && spool_stamp(path, stamp, &ignored) &&
+	       spool_find(spool, lines, &line);
+}
+
+static bool is_mentioned(struct bytes lines, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+
+	return lines.size > 0 && memmem(lines.data, lines.size, name, strlen(name)) != NULL;
+}
+
+bool ahead_pass_over(const struct spool *spool, const char *record, const char *path, struct ready *ready,
+		     struct error *err)
+{
+	int kept = 0;
+	BUF(lines, SPOOL_RECORD_SIZE_MAX);
+
+	if (!spool_read(spool, record, &lines, err)) {
+		*err = (struct error){0};
+		return spool_forget(spool, record, err);
+	}
+	if (is_mentioned(buf_bytes(&lines), path)) {
+		ready->count = 0;
+		return true;
+	}
+	for (int i = 0; i < ready->count; i++)
+		if (!is_remembered(spool, buf_bytes(&lines), path, &ready->names[i]))
+			ready->names[kept++] = ready->names[i];
+	bool is_useless = kept == ready->count || lines.size > SPOOL_RECORD_SIZE_MAX / 2;
+	ready->count = kept;
+	return is_useless ? spool_forget(spool, record, err) : true;
+}
+
+/* ----------------------------------------------------------------------------------------------------- batch */
+
+static bool batch_take(struct batch *batch, int *at)
+{
+	bool is_first, taken;
+
+	(void) pthread_mutex_lock(&batch->lock);
+	is_first = batch->next == 0;
+	taken = is_first || (!batch->is_over && batch->next <= batch->ahead->ready->count &&
+			     deadline_left_ms(batch->deadline_ms) > 0);
+	if (taken)
+		*at = batch->next++;
+	(void) pthread_mutex_unlock(&batch->lock);
+	return taken;
+}
+
+static void batch_end(struct batch *batch)
+{
+	(void) pthread_mutex_lock(&batch->lock);
+	batch->is_over = true;
+	(void) pthread_mutex_unlock(&batch->lock);
+}
+
+/* What is as it was when it was read needs no second look when the server asks for it. Where that cannot be written
+ * down there is no use in going on. */
+static void segment_remember(struct batch *batch, const struct segment_file *file)
+{
+	const struct ahead *ahead = batch->ahead;
+	struct spool_line line = {.name = file->name.text, .stamp = file->stamp};
+	struct error failure = {0};
+
+	if (segment_file_is_same(file) && spool_remember(ahead->spool, ahead->record, &line, &failure))
+		return;
+	if (failure.kind != ERROR_NONE)
+		log_warning("could not write down what is archived: %s", failure.text);
+	batch_end(batch);
+}
+
+static bool segment_store(struct batch *batch, const struct segment_file *file, struct error *err)
+{
+	struct repo *repo = batch->ahead->repo;
+
+	TRY(wal_store_put(repo, &file->name, buf_bytes(&file->content), &file->segment, err));
+	log_info("stored \"%s\" in \"%s\"", file->name.text, storage_url(repo->storage));
+	if (batch->ahead->spool != NULL)
+		segment_remember(batch, file);
+	return true;
+}
+
+/* One that the server has not asked for yet. */
+static bool next_store(struct batch *batch, struct segment_file *file, const struct wal_name *name, struct error *err)
+{
+	const struct ahead *ahead = batch->ahead;
+	char path[PATH_MAX];
+
+	TRY(beside(ahead->path, name, path, err));
+	TRY(segment_file_read(file, path, name, err));
+	if (!file->is_at_rest) {
+		batch_end(batch); /* could not be remembered; those behind it are younger still */
+		return true;
+	}
+	if (file->segment.system_identifier != ahead->repo->layout.system_identifier)
+		return fail(err, ERROR_USAGE, "\"%s\" belongs to another cluster", path);
+	return segment_store(batch, file, err);
+}
+
+static void asked_store(struct batch *batch, struct segment_file *file)
+{
+	struct error failure = {0};
+	bool stored = segment_store(batch, file, &failure);
+
+	(void) pthread_mutex_lock(&batch->lock);
+	batch->is_asked_stored = stored;
+	batch->asked_failure = failure;
+	batch->is_over = batch->is_over || !stored;
+	(void) pthread_mutex_unlock(&batch->lock);
+}
+
+/* What each worker does, with one buffer for all of its segments: that of the asked one for whoever takes that. */
+static void batch_work(struct batch *batch)
+{
+	const struct ready *ready = batch->ahead->ready;
+	struct segment_file own SEGMENT_FILE_CLEANUP = {.is_at_rest = false};
+	struct segment_file *file = &own;
+	int at;
+
+	while (batch_take(batch, &at)) {
+		struct error failure = {0};
+
+		if (at == 0) {
+			file = batch->ahead->asked;
+			asked_store(batch, file);
+		} else if (!next_store(batch, file, &ready->names[at - 1], &failure)) {
+			log_info("did not store \"%s\" ahead: %s", ready->names[at - 1].text, failure.text);
+			batch_end(batch);
+		}
+	}
+}
+
+static bool batch_work_job(void *job, bool cancelled, struct error *err)
+{
+	(void) err;
+	if (!cancelled)
+		batch_work(job);
+	return true;
+}
+
+/* Others to help; what they cannot be had for is done without them. */
+static struct workers *helpers_open(struct batch *batch)
+{
+	int count = batch->ahead->workers - 1;
+	struct workers *workers = NULL;
+	struct error failure = {0};
+
+	if (count > batch->ahead->ready->count)
+		count = batch->ahead->ready->count;
+	if (batch->ahead->spool == NULL || count < 1)
+		return NULL;
+	if (!workers_open(count, count, &workers, &failure)) {
+		log_info("storing one segment at a time: %s", failure.text);
+		return NULL;
+	}
+	for (int i = 0; i < count; i++)
+		(void) !workers_submit(workers, batch_work_job, batch, &failure);
+	return workers;
+}
+
+bool ahead_run(const struct ahead *ahead, struct error *err)
+{
+	struct batch batch = {.ahead = ahead, .is_over = ahead->spool == NULL};
+	struct error ignored = {0};
+
+	batch.deadline_ms = deadline_in(AHEAD_TIME_MAX_MS);
+	(void) pthread_mutex_init(&batch.lock, NULL);
+	struct workers *helpers = helpers_open(&batch);
+	batch_work(&batch);
+	if (helpers != NULL)
+		(void) !workers_finish(helpers, &ignored);
+	(void) pthread_mutex_destroy(&batch.lock);
+	if (!batch.is_asked_stored)
+		*err = batch.asked_failure;
+	return batch.is_asked_stored;
+}
