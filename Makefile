@@ -39,18 +39,24 @@ pitr-restore_DIR    := restore
 pitr-catalog_DIR    := catalog
 pitr-check_DIR      := catalog
 pitr-check_MAIN     := main_check.c
-pitr-fetch_DIR      := restore_command
-PROGRAMS            := pitr-fetch pitr-basebackup pitr-restore pitr-catalog pitr-check
+PROGRAMS            := pitr-basebackup pitr-restore pitr-catalog pitr-check
 
 # What PostgreSQL runs for every segment is a front of few files in bin/; the whole program is in libexec/pitr/.
 pitr-archive_DIR    := archive_command
 pitr-archive_FRONT  := main.c archived.c
-FRONTS              := pitr-archive
+pitr-fetch_DIR      := restore_command
+pitr-fetch_FRONT    := main.c audience.c hand_over.c prefetched.c
+FRONTS              := pitr-archive pitr-fetch
+
+# What they start is in libexec/pitr/ alone.
+pitr-prefetch_DIR   := restore_command
+pitr-prefetch_MAIN  := main_prefetch.c
+BEHIND              := pitr-prefetch
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 UNIT_TESTS   := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 BINARIES     := $(addprefix $(BUILD)/bin/,$(PROGRAMS) $(FRONTS))
-WHOLE        := $(addprefix $(BUILD)/libexec/pitr/,$(FRONTS))
+WHOLE        := $(addprefix $(BUILD)/libexec/pitr/,$(FRONTS) $(BEHIND))
 
 all: $(BINARIES) $(WHOLE)
 
@@ -75,7 +81,7 @@ $(foreach program,$(PROGRAMS),$(eval $(BUILD)/bin/$(program): \
     $(call objects,$($(program)_DIR),$(or $($(program)_MAIN),main.c))))
 $(foreach front,$(FRONTS),$(eval $(BUILD)/bin/$(front): \
     $(patsubst %.c,$(BUILD)/$($(front)_DIR)/%.o,$($(front)_FRONT))))
-$(foreach whole,$(FRONTS),$(eval $(BUILD)/libexec/pitr/$(whole): \
+$(foreach whole,$(FRONTS) $(BEHIND),$(eval $(BUILD)/libexec/pitr/$(whole): \
     $(call objects,$($(whole)_DIR),$(or $($(whole)_MAIN),main_whole.c))))
 
 # A front loads no library that it does not call.

@@ -2,10 +2,13 @@
 
 #include <stdio.h>
 
+#include "announce.h"
+#include "audience.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "end_of_wal.h"
+#include "hand_over.h"
 #include "pg/control_file.h"
 #include "pg/data_directory.h"
 #include "repo/branch_mark.h"
@@ -13,25 +16,6 @@
 
 #define GAP_PROBE_MS	 1000
 #define READS_OF_DAMAGED 2 /* a damaged read is tried once more: the damage may have happened on the way */
-
-static bool directory_has(const char *directory, const char *name)
-{
-	struct error ignored = {0};
-	char path[PATH_MAX];
-	bool exists;
-
-	return path_join(path, directory, name, &ignored) && fs_exists(path, &exists, &ignored) && exists;
-}
-
-enum error_audience fetch_audience(const char *destination)
-{
-	struct error ignored = {0};
-	char directory[PATH_MAX];
-
-	if (!data_directory_of(destination, directory, &ignored))
-		return FOR_RECOVERY;
-	return directory_has(directory, "standby.signal") ? FOR_STANDBY : FOR_RECOVERY;
-}
 
 /* A server that ends its recovery has removed its signal files when it asks a last time for the history of the timeline
  * it came along (StartupXLOG(), writeTimeLineHistory() of timeline.c; 13 to 18). If it were stopped by this question,
@@ -98,11 +82,11 @@ static bool fetch_get(struct repo *repo, const struct wal_name *name, int64_t de
 bool fetch_file(const struct options *options, const char *text, const char *destination, bool *is_absent,
 		struct error *err)
 {
-	int64_t deadline_ms = deadline_in(options->retry_for);
 	struct repo *repo REPO_CLEANUP = NULL;
 	char directory[PATH_MAX];
 	struct wal_name name;
 	struct control_file control;
+	struct announcement announcement;
 	BUF(content, WAL_SEGMENT_SIZE_MAX);
 
 	*is_absent = false;
@@ -114,6 +98,10 @@ bool fetch_file(const struct options *options, const char *text, const char *des
 		*is_absent = true;
 		return true;
 	}
+	if (hand_over(options, text, destination)) /* it came while this program was loaded */
+		return true;
+	announce_segment(options, directory, &name, &announcement);
+	int64_t deadline_ms = deadline_in(options->retry_for);
 	if (!repo_open(options, control.system_identifier, &repo, err) ||
 	    !branch_mark_apply(repo, directory, NULL, err) ||
 	    !fetch_get(repo, &name, deadline_ms, &content, is_absent, err))
@@ -124,5 +112,6 @@ bool fetch_file(const struct options *options, const char *text, const char *des
 	}
 	TRY(fs_place_file(destination, 0600, buf_bytes(&content), err));
 	log_info("fetched \"%s\"", name.text);
+	announce_success(options, &announcement);
 	return true;
 }

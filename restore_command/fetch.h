@@ -14,8 +14,3 @@
  * Whatever could not be found out is false. */
 bool fetch_file(const struct options *options, const char *name, const char *destination, bool *is_absent,
 		struct error *err) MUST_CHECK;
-
-/* Who is asking: a standby (it asks again by itself), or a server in archive recovery (it would take a failure
- * for the end of the archive). Told by the signal files in the data directory of `destination`. A server that has just
- * been promoted, and has the history that it asks for, counts as a standby. */
-enum error_audience fetch_audience(const char *destination);

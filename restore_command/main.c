@@ -1,20 +1,23 @@
-/* pitr-fetch: restore_command = 'pitr-fetch %f %p' */
+/* pitr-fetch: restore_command = 'pitr-fetch %f %p'
+ *
+ * A segment that was fetched ahead of the server is handed over here; everything else is the whole program's.
+ */
 
 #include <stdlib.h>
 
+#include "audience.h"
 #include "base/exit.h"
 #include "config/program.h"
-#include "fetch.h"
+#include "hand_over.h"
 
 static int run(const struct options *options)
 {
-	const char *destination = options->arguments.items[1];
+	const char *name = options->arguments.items[0], *destination = options->arguments.items[1];
 	struct error err = {0};
-	bool is_absent;
 
-	if (!fetch_file(options, options->arguments.items[0], destination, &is_absent, &err))
-		return exit_with(&err, fetch_audience(destination));
-	return is_absent ? FETCH_EXIT_ABSENT : EXIT_SUCCESS;
+	if (hand_over(options, name, destination))
+		return EXIT_SUCCESS;
+	return program_become_whole(options, &err) ? EXIT_SUCCESS : exit_with(&err, fetch_audience(destination));
 }
 
 int main(int argc, char **argv)

@@ -51,7 +51,7 @@ install: all
 	elif [ "$$(id -u)" = 0 ] && id $(SERVER_USER) >/dev/null 2>&1; then \
 		install -d -o $(SERVER_USER) -g "$$(id -gn $(SERVER_USER))" -m 700 $(SPOOL); \
 	else \
-		echo "$(SPOOL) was not made: archiving ahead needs it, or the setting \"spool\""; \
+		echo "$(SPOOL) was not made: archiving and fetching ahead need it, or the setting \"spool\""; \
 		echo "hint: sudo install -d -o $(SERVER_USER) -m 700 $(SPOOL)"; \
 	fi
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,4 +111,19 @@ bool process_read(const struct process *process, struct buf *output, struct erro
 	return fail(err, ERROR_SYSTEM, "\"%s\" ended with %s %d", process->program,
 		    WIFEXITED(status) ? "exit status" : "signal",
 		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+}
+
+bool process_shelter(void)
+{
+	static const int ended_by[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
+	struct sigaction ignored = {.sa_handler = SIG_IGN};
+	pid_t pid = fork();
+
+	if (pid == 0)
+		return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+	for (size_t i = 0; i < sizeof(ended_by) / sizeof(ended_by[0]); i++)
+		(void) sigaction(ended_by[i], &ignored, NULL);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+	}
+	return false;
 }

@@ -23,3 +23,9 @@ bool process_read(const struct process *process, struct buf *output, struct erro
 bool process_start(const struct process *process, pid_t *pid, struct error *err) MUST_CHECK;
 /* Has the child that was started ended? Then *status is set. */
 bool process_has_ended(pid_t pid, int *status);
+
+/* For a program that outlives who started it, so that it becomes the child of the first process: which may be one that
+ * takes the end of a child by a signal for its own misfortune, as the postmaster does. Goes on in a child, true; the
+ * process that is seen waits for that one, whatever signals it is sent, and is then to end, false. It ends the child
+ * when it is killed. */
+bool process_shelter(void);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "pg/crc32c.h"
+#include "pg/wal_name.h"
 
 /* ControlFileData of catalog/pg_control.h: the front has been the same from 11 to 18; what follows differs. */
 #define AT_SYSTEM_IDENTIFIER   0
@@ -20,6 +21,11 @@
 #define AT_RECOVERY_TIMELINE 144
 #define RECOVERY_END	     148
 #define VERSION_KNOWN_MAX    1800
+
+/* floatFormat is 1234567.0 everywhere (FLOATFORMAT_VALUE); blcksz, relseg_size, xlog_blcksz and xlog_seg_size follow
+ * it, 13 to 18. */
+#define FLOAT_FORMAT	UINT64_C(0x4132D68700000000)
+#define TO_SEGMENT_SIZE (8 + 3 * 4)
 
 /* The CRC is the last member of a struct that must fit one disk sector (PG_CONTROL_MAX_SAFE_SIZE). */
 #define CRC_OFFSET_MAX (512 - 4)
@@ -50,6 +56,15 @@ static bool crc_find(struct bytes content, size_t *offset)
 	return false;
 }
 
+static uint32_t segment_size_find(const uint8_t *content, size_t size)
+{
+	for (size_t at = FRONT_SIZE + 4; at + TO_SEGMENT_SIZE + 4 <= size; at += 8)
+		if (load_u64(content + at) == FLOAT_FORMAT &&
+		    wal_segment_size_valid(load_u32(content + at + TO_SEGMENT_SIZE)))
+			return load_u32(content + at + TO_SEGMENT_SIZE);
+	return 0;
+}
+
 bool control_file_parse(struct bytes content, struct control_file *control, struct error *err)
 {
 	*control = (struct control_file){.version = 0};
@@ -63,6 +78,7 @@ bool control_file_parse(struct bytes content, struct control_file *control, stru
 	control->state = load_u32(content.data + AT_STATE);
 	control->checkpoint = load_u64(content.data + AT_CHECKPOINT);
 	control->timeline = load_u32(content.data + AT_CHECKPOINT_TIMELINE);
+	control->segment_size = segment_size_find(content.data, control->crc_offset);
 	if (control->version <= VERSION_KNOWN_MAX && control->crc_offset >= RECOVERY_END) {
 		control->recovery_point = load_u64(content.data + AT_RECOVERY_POINT);
 		control->recovery_timeline = load_u32(content.data + AT_RECOVERY_TIMELINE);

@@ -24,7 +24,8 @@ struct control_file {
 	 * format that is not known. */
 	uint64_t recovery_point;
 	uint32_t recovery_timeline;
-	size_t crc_offset; /* where the CRC lies: found, not assumed */
+	uint32_t segment_size; /* of WAL; 0: not found */
+	size_t crc_offset;     /* where the CRC lies: found, not assumed */
 };
 
 bool control_file_parse(struct bytes content, struct control_file *control, struct error *err) MUST_CHECK;
