@@ -62,7 +62,10 @@ static bool include_file(struct intake *intake, const char *path, const struct s
 {
 	BUF(content, READ_SIZE);
 
-	TRY(intake_begin_file(intake, MANIFEST_INCLUDED, path + 1, status->st_mode & 07777, modified_us(status), err));
+	const struct intake_file file = {MANIFEST_INCLUDED, path + 1, status->st_mode & 07777, modified_us(status),
+					 (uint64_t) status->st_size};
+
+	TRY(intake_begin_file(intake, &file, err));
 	do {
 		buf_clear(&content);
 		TRY(fs_read_range(path, intake->entry.size, READ_SIZE, &content, NULL, err));

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "repo/manifest.h"
-#include "repo/pack.h"
+#include "repo/pack_writer.h"
 
 struct intake {
 	struct pack_writer *packs;
@@ -24,9 +24,16 @@ bool intake_open(struct intake *intake, struct repo *repo, const char *label, st
 		 struct error *err) MUST_CHECK;
 void intake_close(struct intake *intake); /* in every case, also one that was never opened ({0}) */
 
-/* CORRUPT when the path is too long for a manifest. */
-bool intake_begin_file(struct intake *intake, enum manifest_root root, const char *path, mode_t mode,
-		       int64_t modified_us, struct error *err) MUST_CHECK;
+/* CORRUPT when the path is too long for a manifest. `size` is what is expected of it: a file that is not small begins
+ * where it can be restored from without a copy. */
+struct intake_file {
+	enum manifest_root root;
+	const char *path;
+	mode_t mode;
+	int64_t modified_us;
+	uint64_t size;
+};
+bool intake_begin_file(struct intake *intake, const struct intake_file *file, struct error *err) MUST_CHECK;
 bool intake_add(struct intake *intake, struct bytes content, struct error *err) MUST_CHECK;
 bool intake_end_file(struct intake *intake, struct error *err) MUST_CHECK;
 

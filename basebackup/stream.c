@@ -92,7 +92,9 @@ static bool stream_begin_entry(void *context, const struct tar_entry *entry, str
 	case TAR_FILE:
 		break;
 	}
-	TRY(intake_begin_file(intake, MANIFEST_DATA, path, entry->mode, modified_us, err));
+	const struct intake_file file = {MANIFEST_DATA, path, entry->mode, modified_us, entry->size};
+
+	TRY(intake_begin_file(intake, &file, err));
 	if (strcmp(path, BACKUP_LABEL_NAME) == 0)
 		stream_begin_label(stream, modified_us);
 	else if (strcmp(path, CONTROL_FILE_NAME) == 0)
@@ -199,7 +201,9 @@ static bool stream_manifest(void *context, struct error *err)
 	stream->is_manifest_open = true;
 	stream->is_checking = false;
 	stream->kept = NULL;
-	return intake_begin_file(&stream->intake, MANIFEST_DATA, BACKUP_MANIFEST_NAME, 0600, clock_now_us(), err);
+	const struct intake_file file = {MANIFEST_DATA, BACKUP_MANIFEST_NAME, 0600, clock_now_us(), 0};
+
+	return intake_begin_file(&stream->intake, &file, err);
 }
 
 static bool stream_data(void *context, struct bytes content, struct error *err)

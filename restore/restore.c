@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/fs_sync.h"
 #include "config/answer.h"
 #include "files/delta.h"
 #include "files/lay_down.h"
@@ -44,14 +45,16 @@ static bool map_write(const struct place *place, const struct laid *laid, struct
 	return fs_replace_file(path, file_mode(laid), buf_bytes(&rewritten), err);
 }
 
-static bool tree_sync(const struct place *place, struct error *err)
+/* Everything that is going to be written to, so that no failure to write it back is missed. */
+static bool sync_prepare(const struct place *place, struct fs_sync *sync, struct error *err)
 {
+	TRY(fs_sync_open(sync, place->tablespace_count + 2, err));
 	for (int i = 0; i < place->tablespace_count; i++)
 		if (place->tablespaces[i].is_linked)
-			TRY(fs_sync_tree(place->tablespaces[i].target, err));
+			TRY(fs_sync_add(sync, place->tablespaces[i].target, err));
 	if (place->included_to[0] != '\0')
-		TRY(fs_sync_tree(place->included_to, err));
-	return fs_sync_tree(place->pgdata, err);
+		TRY(fs_sync_add(sync, place->included_to, err));
+	return fs_sync_add(sync, place->pgdata, err);
 }
 
 /* The last step: everything else is durable by now. A server that is started without backup_label would begin to replay
@@ -156,7 +159,10 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 {
 	struct laid laid LAID_CLEANUP = {.file_count = 0};
 
+	struct fs_sync sync FS_SYNC_CLEANUP = {.count = 0};
+
 	TRY(place_take(repo, plan, place, recovery->command, err));
+	TRY(sync_prepare(place, &sync, err));
 	int64_t began_ms = clock_monotonic_ms();
 	TRY(lay_down(repo, plan->reach.backup, options, place, &laid, err));
 	recovery->counts = laid.counts;
@@ -170,7 +176,7 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 	if (laid.has_group_access && chmod(place->pgdata, 0750) != 0)
 		return fail_errno(err, "could not set the mode of \"%s\"", place->pgdata);
 	log_info("syncing %llu files to disk", (unsigned long long) laid.file_count);
-	TRY(tree_sync(place, err));
+	TRY(fs_sync_run(&sync, (int) options->jobs, err));
 	TRY(control_publish(place, &laid, err));
 	if (laid.included_count > 0 && place->included_to[0] == '\0')
 		log_info("the backup also holds %llu files from outside the data directory: --included-to DIR writes "

@@ -42,6 +42,7 @@ for my $version (pg_versions()) {
 	is($fact->{note}, 'before the upgrade', '… with its note');
 	is($fact->{tablespaces}[0]{path}, $place, '… and where the tablespace was');
 	is(int($fact->{server_version} / 10000), $version, '… and the version of the server');
+	is(scalar(my @all = $repo->objects(qr{/\Q$fact->{label}\E/})), 4, '… in four objects: a pack, manifest, relation map, entry');
 
 	my $copy = restore("copy$version", source => $node, repo => $repo, start => 0,
 		options => [ '-T', "$place=$moved", '--included-to', "$moved-included" ]);
@@ -143,6 +144,12 @@ $node->archive_all;
 	is(() = $stderr =~ /^pitr-basebackup: warning: could not look for the WAL of the backup: .*is it mounted/mg, 1, '… having warned once');
 	unlike($stderr, qr/clock/, '… and found nothing wrong with the clock');
 	my ($label) = listed($repo);
+	my @packs = $repo->objects(qr{/pack/\Q$label\E/});
+	my $stored = 0;
+	$stored += -s $repo->path . "/$_" for @packs;
+	# With so little memory, packs of 1 MiB.
+	ok(@packs > 2 && @packs <= $stored / 2**20 + 2, '… in packs that are cut by what they measure in the repository')
+	  or diag scalar @packs, " packs of $stored bytes";
 	my $fact = run_json([ 'pitr-catalog', $repo->options, 'show', $label, '--json' ], '… the fact can be shown');
 	ok($fact->{finished_us} > $fact->{started_us} && $fact->{finished_us} < $came_us - 4_000_000,
 		'… and ended when the server had ended it, not when its WAL had come');

@@ -137,7 +137,7 @@ sub run_version {
 	my ($backup) = @{ run_json([ 'pitr-catalog', $repo->options, '--json', 'list' ], '… is listed')->{backups} };
 
 	# What an ordinary restore makes of it, and one that lives on.
-	my @plain = ('pitr-restore', $repo->options);
+	my @plain = ('pitr-restore', $repo->options, '-j2');
 	my $fresh = directory("row$number-fresh");
 	my $onto  = sub { my ($data, $space) = @_; return (@plain, '-D', $data, '-T', "$source_space=$space") };
 	run_ok([ $onto->("$fresh/data", "$fresh/space") ], "$title: an ordinary restore");
@@ -232,9 +232,10 @@ sub killed {
 	my %count  = (untouched => 0, unstartable => 0, complete => 0);
 	my $without_marker = sub { my ($contents) = @_; delete @$contents{ '/pitr_restore_in_progress', '/pitr_restore_in_progress mode' }; return $contents };
 	kill_at_every_syscall('killed anywhere, --delta leaves what cannot be started, and is gone on with',
-		command => [ @$onto, '--delta', '-j2' ],
+		command => [ @$onto, '--delta' ],
 		before  => sub { copy_tree("$harmed/data", $data); copy_tree("$harmed/space", $space) },
-		every   => is_full_run() ? 97 : 2999,
+		every   => is_full_run() ? 97 : 797,
+		may_survive => 0.4,    # which thread does what is left to chance
 		after   => sub {
 			my ($was_killed) = @_;
 			my $has_control = -e "$data/global/pg_control";
@@ -262,7 +263,7 @@ sub killed {
 			return $different eq '' ? undef : "gone on with, it differs: $different";
 		});
 	note(join ', ', map { "$count{$_} $_" } sort keys %count);
-	cmp_ok($count{unstartable}, '>', 3, 'most of these left what cannot be started');
+	cmp_ok($count{unstartable}, '>', 1, 'some of these left what cannot be started');
 
 	# Interrupted, it belongs to --delta: an ordinary restore would not remove what is too much.
 	# Killed when it has just emptied the directory of the first database that is too much: the first two are its own.

@@ -369,30 +369,6 @@ bool fs_sync_parent(const char *path, struct error *err)
 	return fs_sync_file(length == 0 ? "." : parent, err);
 }
 
-static bool sync_tree_visit(void *context, const char *name, bool is_directory, struct error *err)
-{
-	char path[PATH_MAX];
-	struct stat status;
-
-	TRY(path_join(path, context, name, err));
-	if (is_directory)
-		return fs_sync_tree(path, err);
-	if (lstat(path, &status) != 0)
-		return fail_errno(err, "could not stat \"%s\"", path);
-	return S_ISREG(status.st_mode) ? fs_sync_file(path, err) : true;
-}
-
-bool fs_sync_tree(const char *path, struct error *err)
-{
-	char copy[PATH_MAX];
-
-	if (strlen(path) >= sizeof(copy))
-		return fail(err, ERROR_SYSTEM, "the path \"%.200s…\" is too long", path);
-	memcpy(copy, path, strlen(path) + 1);
-	TRY(fs_each(copy, sync_tree_visit, copy, err));
-	return fs_sync_file(path, err);
-}
-
 bool fs_rename(const char *source, const char *target, struct error *err)
 {
 	if (rename(source, target) != 0)

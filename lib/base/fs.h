@@ -64,7 +64,6 @@ int fs_open_new(const char *path, mode_t mode, struct error *err);
 bool fs_make_directories(const char *root, const char *relative, struct error *err) MUST_CHECK;
 bool fs_sync_file(const char *path, struct error *err) MUST_CHECK; /* also for directories */
 bool fs_sync_parent(const char *path, struct error *err) MUST_CHECK;
-bool fs_sync_tree(const char *path, struct error *err) MUST_CHECK; /* every file and directory below, and itself */
 bool fs_rename(const char *source, const char *target, struct error *err) MUST_CHECK; /* replaces; not synced */
 /* Gives two names of one file system each other's file or directory, at once, durably. NOT_FOUND when one is not there;
  * USAGE where the file system cannot. */

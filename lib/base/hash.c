@@ -6,6 +6,9 @@
 #include <openssl/params.h>
 #include <string.h>
 
+/* EVP_EncryptUpdate() counts in int. */
+#define GMAC_PART_MAX GiB
+
 bool sha256(struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err)
 {
 	if (EVP_Digest(content.data, content.size, digest, NULL, EVP_sha256(), NULL) != 1)
@@ -13,23 +16,7 @@ bool sha256(struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err
 	return true;
 }
 
-/* One message through an OpenSSL MAC. `parameters` name the digest or cipher and the nonce. */
-static bool mac_once(const char *name, struct bytes secret, const OSSL_PARAM *parameters, struct bytes content,
-		     uint8_t *output, size_t size, struct error *err)
-{
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, name, NULL);
-	EVP_MAC_CTX *context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
-	size_t written = 0;
-	bool done = context != NULL && EVP_MAC_init(context, secret.data, secret.size, parameters) == 1 &&
-		    EVP_MAC_update(context, content.data, content.size) == 1 &&
-		    EVP_MAC_final(context, output, &written, size) == 1 && written == size;
-
-	EVP_MAC_CTX_free(context);
-	EVP_MAC_free(mac);
-	return done ? true : fail(err, ERROR_SYSTEM, "could not compute %s", name);
-}
-
-bool hmac_sha256(struct bytes secret, struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err)
+bool hmac_init(struct hmac *hmac, struct bytes secret, struct error *err)
 {
 	char name[] = "SHA256";
 	uint8_t none = 0;
@@ -37,10 +24,42 @@ bool hmac_sha256(struct bytes secret, struct bytes content, uint8_t digest[SHA25
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
 		OSSL_PARAM_construct_end(),
 	};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 
-	if (secret.data == NULL)
-		secret = bytes_of(&none, 0);
-	return mac_once("HMAC", secret, parameters, content, digest, SHA256_SIZE, err);
+	hmac->context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
+	EVP_MAC_free(mac);
+	if (hmac->context != NULL &&
+	    EVP_MAC_init(hmac->context, secret.data == NULL ? &none : secret.data, secret.size, parameters) == 1)
+		return true;
+	hmac_release(hmac);
+	return fail(err, ERROR_SYSTEM, "could not set up HMAC");
+}
+
+void hmac_release(struct hmac *hmac)
+{
+	EVP_MAC_CTX_free(hmac->context);
+	*hmac = (struct hmac){0};
+}
+
+bool hmac_run(struct hmac *hmac, struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err)
+{
+	size_t written = 0;
+
+	/* Without a secret it begins anew with the one it has (EVP_MAC(3)). */
+	if (EVP_MAC_init(hmac->context, NULL, 0, NULL) == 1 &&
+	    EVP_MAC_update(hmac->context, content.data, content.size) == 1 &&
+	    EVP_MAC_final(hmac->context, digest, &written, SHA256_SIZE) == 1 && written == SHA256_SIZE)
+		return true;
+	return fail(err, ERROR_SYSTEM, "could not compute HMAC");
+}
+
+bool hmac_sha256(struct bytes secret, struct bytes content, uint8_t digest[SHA256_SIZE], struct error *err)
+{
+	struct hmac hmac = {0};
+	bool done = hmac_init(&hmac, secret, err) && hmac_run(&hmac, content, digest, err);
+
+	hmac_release(&hmac);
+	return done;
 }
 
 bool hkdf_sha256(struct bytes secret, struct bytes salt, struct bytes info, uint8_t *output, size_t size,
@@ -63,60 +82,55 @@ bool hkdf_sha256(struct bytes secret, struct bytes salt, struct bytes info, uint
 	return done ? true : fail(err, ERROR_SYSTEM, "could not derive a key");
 }
 
-bool gmac_aes256(const uint8_t secret[32], struct bytes content, uint8_t tag[GMAC_SIZE], struct error *err)
-{
-	struct gmac gmac = {0};
-	bool done = gmac_init(&gmac, secret, err) && gmac_begin(&gmac, err) && gmac_add(&gmac, content, err) &&
-		    gmac_end(&gmac, tag, err);
-
-	gmac_release(&gmac);
-	return done;
-}
-
 static bool fail_gmac(struct error *err)
 {
 	return fail(err, ERROR_SYSTEM, "could not compute GMAC");
 }
 
+/* GMAC is GCM without a plaintext, of additional data alone. EVP_CIPHER can begin anew with the same secret at the cost
+ * of a nonce; the GMAC of OpenSSL 3.0 looks its cipher up and expands the secret each time. */
 bool gmac_init(struct gmac *gmac, const uint8_t secret[32], struct error *err)
 {
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, "GMAC", NULL);
-
-	gmac->secret = secret;
-	gmac->context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
-	EVP_MAC_free(mac);
-	return gmac->context != NULL ? true : fail_gmac(err);
+	gmac->context = EVP_CIPHER_CTX_new();
+	if (gmac->context != NULL && EVP_EncryptInit_ex(gmac->context, EVP_aes_256_gcm(), NULL, secret, NULL) == 1)
+		return true;
+	gmac_release(gmac);
+	return fail_gmac(err);
 }
 
 void gmac_release(struct gmac *gmac)
 {
-	EVP_MAC_CTX_free(gmac->context);
+	EVP_CIPHER_CTX_free(gmac->context);
 	*gmac = (struct gmac){0};
 }
 
-/* The secret each time: OpenSSL 3.0 does not begin anew from the nonce alone. */
 bool gmac_begin(struct gmac *gmac, struct error *err)
 {
-	char name[] = "AES-256-GCM";
-	uint8_t nonce[12] = {0};
-	const OSSL_PARAM parameters[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, name, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_IV, nonce, sizeof(nonce)),
-		OSSL_PARAM_construct_end(),
-	};
+	static const uint8_t nonce[12];
 
-	return EVP_MAC_init(gmac->context, gmac->secret, 32, parameters) == 1 ? true : fail_gmac(err);
+	return EVP_EncryptInit_ex(gmac->context, NULL, NULL, NULL, nonce) == 1 ? true : fail_gmac(err);
 }
 
 bool gmac_add(struct gmac *gmac, struct bytes content, struct error *err)
 {
-	return EVP_MAC_update(gmac->context, content.data, content.size) == 1 ? true : fail_gmac(err);
+	while (content.size > 0) {
+		size_t size = content.size < GMAC_PART_MAX ? content.size : GMAC_PART_MAX;
+		int taken = 0;
+
+		if (EVP_EncryptUpdate(gmac->context, NULL, &taken, content.data, (int) size) != 1)
+			return fail_gmac(err);
+		content = bytes_slice(content, size, content.size - size);
+	}
+	return true;
 }
 
 bool gmac_end(struct gmac *gmac, uint8_t tag[GMAC_SIZE], struct error *err)
 {
-	size_t written = 0;
+	uint8_t behind[GMAC_SIZE];
+	int written = 0;
 
-	return EVP_MAC_final(gmac->context, tag, &written, GMAC_SIZE) == 1 && written == GMAC_SIZE ? true
-												   : fail_gmac(err);
+	if (EVP_EncryptFinal_ex(gmac->context, behind, &written) == 1 && written == 0 &&
+	    EVP_CIPHER_CTX_ctrl(gmac->context, EVP_CTRL_AEAD_GET_TAG, GMAC_SIZE, tag) == 1)
+		return true;
+	return fail_gmac(err);
 }

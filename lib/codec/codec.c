@@ -5,34 +5,10 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "base/random.h"
+#include "codec/builder.h"
+#include "codec/digester.h"
 #include "codec/header.h"
 #include "codec/schedule.h"
-#include "codec/seal.h"
-
-/* The public key that class secret is sealed to; `public` NULL: to none (class host, or no key file). */
-struct recipient {
-	const uint8_t *public;
-	uint32_t epoch;
-};
-
-/* One object on its way out: everything lies where it will stay, so that nothing is copied. */
-struct sealing {
-	struct schedule schedule;
-	struct recipient recipient;
-	struct object_header header;
-	uint8_t ephemeral_secret[SECRET_SIZE];
-	uint8_t *start; /* of the object, in the caller's buffer */
-	size_t size;	/* so far */
-};
-
-static void sealing_release(struct sealing *sealing)
-{
-	object_header_release(&sealing->header);
-	secret_wipe(sealing, sizeof(*sealing));
-}
-
-#define SEALING_CLEANUP __attribute__((cleanup(sealing_release)))
 
 size_t object_size_max(size_t plain_size, size_t meta_size, int frame_log2)
 {
@@ -42,202 +18,137 @@ size_t object_size_max(size_t plain_size, size_t meta_size, int frame_log2)
 	       (size_t) count * OBJECT_TAG_SIZE;
 }
 
-static bool seal_arguments_check(const struct object_identity *identity, int frame_log2, struct bytes meta,
-				 struct bytes plain, struct error *err)
+bool frame_compress(struct encoder *encoder, struct bytes plain, uint8_t *target, uint32_t *entry, struct error *err)
 {
-	size_t length = strlen(identity->key);
+	size_t size = 0;
 
-	assert(frame_log2 >= OBJECT_FRAME_LOG2_MIN && frame_log2 <= OBJECT_FRAME_LOG2_MAX);
-	if (length == 0 || length > OBJECT_KEY_MAX)
-		return fail(err, ERROR_USAGE, "an object's name has 1 to %d bytes, not %zu", OBJECT_KEY_MAX, length);
-	if (plain.size > OBJECT_PLAIN_MAX || meta.size > OBJECT_META_MAX)
-		return fail(err, ERROR_USAGE, "%zu bytes with a summary of %zu are too large for an object", plain.size,
-			    meta.size);
+	TRY(encoder_run(encoder, plain, target, plain.size > 0 ? plain.size - 1 : 0, &size, err));
+	*entry = (uint32_t) size;
+	if (size > 0)
+		return true;
+	if (plain.size > 0)
+		memcpy(target, plain.data, plain.size);
+	*entry = (uint32_t) plain.size | FRAME_IS_RAW;
 	return true;
 }
 
-/* Which public key an object of `class` and `kind` is for. */
-static bool recipient_find(const struct secrets *secrets, enum object_class class, enum object_kind kind,
-			   struct recipient *recipient, struct error *err)
+/* The name of a pack is drawn for it, so that nobody has anything to compare with it; its content has no identity. */
+static bool kind_has_content_id(enum object_kind kind)
 {
-	*recipient = (struct recipient){0};
-	if (!secrets->encrypted || class == CLASS_HOST)
-		return true;
-	if (kind == OBJECT_RECIPIENT) {
-		recipient->public = secrets->recipient_public;
-		return true;
-	}
-	if (secrets->epoch == 0)
-		return fail(err, ERROR_USAGE, "the repository's public key is not known");
-	*recipient = (struct recipient){.public = secrets->repository_public, .epoch = secrets->epoch};
-	return true;
+	return kind != OBJECT_PACK;
 }
 
-static bool header_fill(struct sealing *sealing, const struct secrets *secrets, const struct object_identity *identity,
-			struct bytes plain, struct error *err)
+static bool content_digester_init(struct digester *digester, const struct schedule *schedule,
+				  const uint8_t *repository_id, const char *name, struct error *err)
 {
-	struct object_header *header = &sealing->header;
+	uint8_t hash_key[SECRET_SIZE], digest_key[SECRET_SIZE];
+	bool done = schedule_content_keys(schedule, repository_id, name, hash_key, digest_key, err) &&
+		    digester_init(digester, hash_key, digest_key, err) && digester_begin(digester, err);
 
-	header->kind = identity->kind;
-	header->encrypted = secrets->encrypted;
-	header->system_identifier = identity->system_identifier;
-	header->epoch = sealing->recipient.epoch;
-	header->plain_size = plain.size;
-	header->frame_count = header_frame_count(plain.size, header->frame_log2);
-	header->header_size = header_size_of(strlen(identity->key), header->frame_count);
-	memcpy(header->key, identity->key, strlen(identity->key) + 1);
-	memcpy(header->repository_id, identity->repository_id, REPOSITORY_ID_SIZE);
-	memcpy(header->host_key_id, secrets->host_key_id, HOST_KEY_ID_SIZE);
-	TRY(random_bytes(header->nonce, sizeof(header->nonce), err));
-	if (sealing->recipient.public != NULL) {
-		TRY(public_key_id(sealing->recipient.public, header->sealed_to, err));
-		TRY(x25519_generate(sealing->ephemeral_secret, header->ephemeral, err));
-	}
-	header->frames = calloc(header->frame_count, sizeof(*header->frames));
-	if (header->frames == NULL)
-		return fail(err, ERROR_SYSTEM, "could not allocate a table of %u frames", header->frame_count);
-	return schedule_content_id(&sealing->schedule, identity->repository_id, identity->key, plain,
-				   header->content_id, err);
+	secret_wipe(hash_key, sizeof(hash_key));
+	secret_wipe(digest_key, sizeof(digest_key));
+	return done;
 }
 
-/* Compresses each frame to its place, with room for a tag behind it. */
-static bool frames_place(struct sealing *sealing, struct compression compression, struct bytes plain, struct error *err)
+/* Digests and compresses each frame to its place, while it is in the cache. */
+static bool frames_add(struct object_builder *builder, struct compression compression, struct digester *digester,
+		       struct bytes plain, struct error *err)
 {
-	struct object_header *header = &sealing->header;
 	struct encoder encoder ENCODER_CLEANUP = {0};
 
 	TRY(encoder_init(&encoder, compression, err));
-	for (uint32_t i = 0; i < header->frame_count; i++) {
-		size_t frame_size = header_frame_plain_size(header, i), size = 0;
-		struct bytes frame = bytes_slice(plain, (size_t) i << header->frame_log2, frame_size);
-		uint8_t *target = sealing->start + sealing->size;
+	while (plain.size > 0) {
+		size_t frame_max = (size_t) 1 << builder->header.frame_log2;
+		struct bytes frame = bytes_slice(plain, 0, plain.size < frame_max ? plain.size : frame_max);
+		uint32_t entry;
+		uint8_t *room;
 
-		TRY(encoder_run(&encoder, frame, target, frame_size > 0 ? frame_size - 1 : 0, &size, err));
-		header->frames[i] = (uint32_t) size;
-		if (size == 0) {
-			if (frame_size > 0)
-				memcpy(target, frame.data, frame_size);
-			size = frame_size;
-			header->frames[i] = (uint32_t) size | FRAME_IS_RAW;
-		}
-		sealing->size += size + OBJECT_TAG_SIZE;
+		if (digester != NULL)
+			TRY(digester_add(digester, frame, err));
+		TRY(object_builder_room(builder, frame.size, &room, err));
+		TRY(frame_compress(&encoder, frame, room, &entry, err));
+		TRY(object_builder_add(builder, entry, frame.size, err));
+		plain = bytes_slice(plain, frame.size, plain.size - frame.size);
 	}
 	return true;
 }
 
-static bool meta_seal(struct sealing *sealing, struct bytes meta, struct error *err)
+static bool content_seal(struct object_builder *builder, struct compression compression, struct bytes plain,
+			 struct error *err)
 {
-	const struct object_header *header = &sealing->header;
-	uint8_t *target = sealing->start + header->header_size;
-	struct seal seal SEAL_CLEANUP = {0};
-	uint8_t key[SECRET_SIZE];
-	bool done;
+	struct object_header *header = &builder->header;
+	struct digester digester DIGESTER_CLEANUP = {.gmac = {0}};
+	struct bytes sealed;
 
-	if (meta.size == 0)
+	if (kind_has_content_id(header->kind)) {
+		TRY(content_digester_init(&digester, &builder->schedule, header->repository_id, header->key, err));
+		TRY(frames_add(builder, compression, &digester, plain, err));
+		TRY(digester_end(&digester, header->content_id, err));
+	} else {
+		TRY(frames_add(builder, compression, NULL, plain, err));
+	}
+	return object_builder_seal(builder, &sealed, err);
+}
+
+static bool object_seal_form(const struct secrets *secrets, const struct object_identity *identity,
+			     const struct object_form *form, struct compression compression, struct bytes plain,
+			     struct buf *object, struct error *err)
+{
+	struct object_builder builder OBJECT_BUILDER_CLEANUP = {.object = NULL};
+	size_t size = object->size;
+
+	if (plain.size > OBJECT_PLAIN_MAX)
+		return fail(err, ERROR_USAGE, "could not seal \"%s\": %zu bytes are too large for an object",
+			    identity->key, plain.size);
+	if (buf_allocate(object, size + object_size_max(plain.size, form->meta.size, form->frame_log2), err) &&
+	    object_builder_init(&builder, secrets, identity, form, object, err) &&
+	    content_seal(&builder, compression, plain, err))
 		return true;
-	memcpy(target, meta.data, meta.size);
-	TRY(schedule_meta_key(&sealing->schedule, header->digest, key, err));
-	done = seal_init(&seal, SEAL_META, SEAL_ENCODE, header->encrypted ? key : NULL, header->digest, err) &&
-	       seal_encode(&seal, 0, true, target, meta.size, err);
-	secret_wipe(key, sizeof(key));
-	return done;
-}
-
-/* The sender's side of object_frame_key(). */
-static bool frame_key_make(struct sealing *sealing, uint8_t key[SECRET_SIZE], struct error *err)
-{
-	const uint8_t *public = sealing->recipient.public;
-	uint8_t shared[SECRET_SIZE];
-	bool done;
-
-	if (public == NULL)
-		return schedule_host_frame_key(&sealing->schedule, sealing->header.digest, key, err);
-	TRY(x25519_shared(sealing->ephemeral_secret, public, shared, err));
-	done = schedule_secret_frame_key(&sealing->schedule, sealing->header.digest, shared, public, key, err);
-	secret_wipe(shared, sizeof(shared));
-	return done;
-}
-
-static bool frames_seal(struct sealing *sealing, struct error *err)
-{
-	const struct object_header *header = &sealing->header;
-	uint8_t *frame = sealing->start + header->header_size + header->meta_size;
-	struct seal seal SEAL_CLEANUP = {0};
-	uint8_t key[SECRET_SIZE];
-	bool done;
-
-	TRY(frame_key_make(sealing, key, err));
-	done = seal_init(&seal, SEAL_DATA, SEAL_ENCODE, header->encrypted ? key : NULL, header->digest, err);
-	secret_wipe(key, sizeof(key));
-	for (uint32_t i = 0; done && i < header->frame_count; i++) {
-		size_t size = header->frames[i] & FRAME_SIZE_MASK;
-
-		done = seal_encode(&seal, i, i == header->frame_count - 1, frame, size, err);
-		frame += size + OBJECT_TAG_SIZE;
-	}
-	return done;
-}
-
-/* What the recipient, class, codec and frame size have been decided for. */
-static bool sealing_run(struct sealing *sealing, const struct secrets *secrets, const struct object_identity *identity,
-			struct compression compression, struct bytes meta, struct bytes plain, struct buf *object,
-			struct error *err)
-{
-	struct object_header *header = &sealing->header;
-
-	TRY(seal_arguments_check(identity, header->frame_log2, meta, plain, err));
-	schedule_init(&sealing->schedule, secrets, identity->repository_id);
-	header->codec = compression.codec;
-	header->meta_size = meta.size == 0 ? 0 : (uint32_t) (meta.size + OBJECT_TAG_SIZE);
-	TRY(header_fill(sealing, secrets, identity, plain, err));
-	TRY(buf_allocate(object, object->size + object_size_max(plain.size, meta.size, header->frame_log2), err));
-	sealing->start = object->data + object->size;
-	sealing->size = header->header_size + header->meta_size;
-	TRY(frames_place(sealing, compression, plain, err));
-	TRY(header_encode(&sealing->schedule, header, sealing->start, err));
-	TRY(meta_seal(sealing, meta, err));
-	TRY(frames_seal(sealing, err));
-	object->size += sealing->size;
-	return true;
+	object->size = size;
+	return fail_in(err, "could not seal \"%s\"", identity->key);
 }
 
 bool object_seal(const struct secrets *secrets, const struct object_identity *identity, enum object_class class,
 		 struct compression compression, int frame_log2, struct bytes meta, struct bytes plain,
 		 struct buf *object, struct error *err)
 {
-	struct sealing sealing SEALING_CLEANUP = {0};
+	struct object_form form = {
+		.class = class,
+		.codec = compression.codec,
+		.frame_log2 = frame_log2,
+		.frames_max = header_frame_count(plain.size, frame_log2),
+		.meta = meta,
+	};
 
-	sealing.header.class = class;
-	sealing.header.frame_log2 = frame_log2;
-	if (recipient_find(secrets, class, identity->kind, &sealing.recipient, err) &&
-	    sealing_run(&sealing, secrets, identity, compression, meta, plain, object, err))
-		return true;
-	return fail_in(err, "could not seal \"%s\"", identity->key);
+	return object_seal_form(secrets, identity, &form, compression, plain, object, err);
 }
 
 bool object_seal_to(const struct secrets *secrets, const uint8_t recipient_public[SECRET_SIZE],
 		    const struct object_identity *identity, struct bytes plain, struct buf *object, struct error *err)
 {
-	struct sealing sealing SEALING_CLEANUP = {0};
-	struct bytes no_meta = {0};
+	struct object_form form = {
+		.class = CLASS_SECRET,
+		.codec = CODEC_NONE,
+		.frame_log2 = OBJECT_FRAME_LOG2_MIN,
+		.frames_max = header_frame_count(plain.size, OBJECT_FRAME_LOG2_MIN),
+		.recipient = recipient_public,
+	};
 
 	assert(identity->kind == OBJECT_RECIPIENT && secrets->encrypted);
-	sealing.header.class = CLASS_SECRET;
-	sealing.header.frame_log2 = OBJECT_FRAME_LOG2_MIN;
-	sealing.recipient.public = recipient_public;
-	if (sealing_run(&sealing, secrets, identity, (struct compression){.codec = CODEC_NONE}, no_meta, plain, object,
-			err))
-		return true;
-	return fail_in(err, "could not seal \"%s\"", identity->key);
+	return object_seal_form(secrets, identity, &form, (struct compression){.codec = CODEC_NONE}, plain, object,
+				err);
 }
 
 bool object_content_id(const struct secrets *secrets, const struct object_identity *identity, struct bytes plain,
 		       uint8_t content_id[GMAC_SIZE], struct error *err)
 {
 	struct schedule schedule SCHEDULE_CLEANUP = {0};
+	struct digester digester DIGESTER_CLEANUP = {.gmac = {0}};
 
+	assert(kind_has_content_id(identity->kind));
 	schedule_init(&schedule, secrets, identity->repository_id);
-	return schedule_content_id(&schedule, identity->repository_id, identity->key, plain, content_id, err);
+	return content_digester_init(&digester, &schedule, identity->repository_id, identity->key, err) &&
+	       digester_add(&digester, plain, err) && digester_end(&digester, content_id, err);
 }
 
 static bool repository_check(const uint8_t *demanded, const uint8_t *found, struct error *err)
@@ -332,6 +243,26 @@ void object_frame_range(const struct object_header *header, uint32_t index, uint
 	*size = (header->frames[index] & FRAME_SIZE_MASK) + OBJECT_TAG_SIZE;
 }
 
+uint64_t object_frames_size(const struct object_header *header, uint32_t first, uint32_t last)
+{
+	uint64_t size = 0;
+
+	assert(first <= last && last < header->frame_count);
+	for (uint32_t i = first; i <= last; i++)
+		size += (header->frames[i] & FRAME_SIZE_MASK) + OBJECT_TAG_SIZE;
+	return size;
+}
+
+size_t object_frame_plain_size(const struct object_header *header, uint32_t index)
+{
+	uint64_t begin = (uint64_t) index << header->frame_log2;
+	uint64_t rest = header->plain_size - begin;
+	uint64_t frame = UINT64_C(1) << header->frame_log2;
+
+	assert(index < header->frame_count);
+	return (size_t) (rest < frame ? rest : frame);
+}
+
 static bool secret_missing(const struct secrets *secrets, const struct object_header *header, struct error *err)
 {
 	if (header->kind == OBJECT_RECIPIENT || !secrets->has_recipient_secret) {
@@ -380,112 +311,103 @@ static bool secret_frame_key(const struct secrets *secrets, const struct object_
 	return done;
 }
 
-bool object_frame_key(const struct secrets *secrets, const struct object_header *header, struct frame_key *key,
-		      struct error *err)
+static bool frame_key_find(const struct secrets *secrets, const struct object_header *header, uint8_t key[SECRET_SIZE],
+			   struct error *err)
 {
 	struct schedule schedule SCHEDULE_CLEANUP = {0};
-	bool done;
 
 	schedule_init(&schedule, secrets, header->repository_id);
 	if (header->class == CLASS_SECRET && header->encrypted)
-		done = secret_frame_key(secrets, header, &schedule, key->bytes, err);
-	else
-		done = schedule_host_frame_key(&schedule, header->digest, key->bytes, err);
-	return done ? true : fail_in(err, "object \"%s\"", header->key);
+		return secret_frame_key(secrets, header, &schedule, key, err);
+	return schedule_host_frame_key(&schedule, header->digest, key, err);
 }
 
-/* What opening the frames of one object needs again for each of them. */
-struct opening {
-	const struct object_header *header;
-	struct seal seal;
-	struct decoder decoder;
-	uint8_t *scratch; /* decrypted and still compressed */
-	size_t scratch_size;
-};
-
-static void opening_release(struct opening *opening)
-{
-	seal_release(&opening->seal);
-	decoder_release(&opening->decoder);
-	if (opening->scratch != NULL)
-		secret_wipe(opening->scratch, opening->scratch_size);
-	free(opening->scratch);
-}
-
-#define OPENING_CLEANUP __attribute__((cleanup(opening_release)))
-
-static bool opening_init(struct opening *opening, const struct object_header *header, const struct frame_key *key,
-			 struct error *err)
-{
-	opening->header = header;
-	opening->scratch_size = header_frame_plain_size(header, 0);
-	if (header->encrypted && header->codec != CODEC_NONE && opening->scratch_size > 0) {
-		opening->scratch = malloc(opening->scratch_size);
-		if (opening->scratch == NULL)
-			return fail(err, ERROR_SYSTEM, "could not allocate %zu bytes", opening->scratch_size);
-	}
-	TRY(decoder_init(&opening->decoder, header->codec, err));
-	return seal_init(&opening->seal, SEAL_DATA, SEAL_DECODE, header->encrypted ? key->bytes : NULL, header->digest,
-			 err);
-}
-
-/* Fills the frame's plaintext bytes at `target`. */
-static bool opening_run(struct opening *opening, uint32_t index, struct bytes stored, uint8_t *target,
+static bool opener_init(struct frame_opener *opener, const struct secrets *secrets, const struct object_header *header,
 			struct error *err)
 {
-	const struct object_header *header = opening->header;
+	uint8_t key[SECRET_SIZE];
+
+	TRY(frame_key_find(secrets, header, key, err));
+	bool done =
+		seal_init(&opener->seal, SEAL_DATA, SEAL_DECODE, header->encrypted ? key : NULL, header->digest, err);
+	secret_wipe(key, sizeof(key));
+	TRY(done && decoder_init(&opener->decoder, header->codec, err));
+	opener->header = header;
+	opener->scratch_size = object_frame_plain_size(header, 0);
+	if (!header->encrypted || header->codec == CODEC_NONE || opener->scratch_size == 0)
+		return true;
+	opener->scratch = malloc(opener->scratch_size);
+	return opener->scratch != NULL ? true
+				       : fail(err, ERROR_SYSTEM, "could not allocate %zu bytes", opener->scratch_size);
+}
+
+bool frame_opener_init(struct frame_opener *opener, const struct secrets *secrets, const struct object_header *header,
+		       struct error *err)
+{
+	*opener = (struct frame_opener){.header = NULL};
+	if (opener_init(opener, secrets, header, err))
+		return true;
+	frame_opener_release(opener);
+	return fail_in(err, "object \"%s\"", header->key);
+}
+
+void frame_opener_release(struct frame_opener *opener)
+{
+	seal_release(&opener->seal);
+	decoder_release(&opener->decoder);
+	if (opener->scratch != NULL)
+		secret_wipe(opener->scratch, opener->scratch_used);
+	free(opener->scratch);
+	opener->scratch = NULL;
+}
+
+static bool opener_run(struct frame_opener *opener, uint32_t index, struct bytes stored, uint8_t *target,
+		       struct error *err)
+{
+	const struct object_header *header = opener->header;
 	bool is_raw = (header->frames[index] & FRAME_IS_RAW) != 0;
 	bool is_last = index == header->frame_count - 1;
 	struct bytes opened;
 
-	TRY(seal_decode(&opening->seal, index, is_last, stored, is_raw ? target : opening->scratch, &opened, err));
+	if (stored.size != (header->frames[index] & FRAME_SIZE_MASK) + OBJECT_TAG_SIZE)
+		return fail(err, ERROR_CORRUPT, "cut off");
+	if (!is_raw && stored.size - OBJECT_TAG_SIZE > opener->scratch_used)
+		opener->scratch_used = stored.size - OBJECT_TAG_SIZE;
+	TRY(seal_decode(&opener->seal, index, is_last, stored, is_raw ? target : opener->scratch, &opened, err));
 	if (!is_raw)
-		return decoder_run(&opening->decoder, opened, target, header_frame_plain_size(header, index), err);
+		return decoder_run(&opener->decoder, opened, target, object_frame_plain_size(header, index), err);
 	if (opened.data != target && opened.size > 0)
 		memcpy(target, opened.data, opened.size);
 	return true;
 }
 
-/* Where `size` bytes can be appended; never NULL, also for none. */
-static uint8_t *plain_end(const struct buf *plain, size_t size, uint8_t *nowhere)
+bool frame_opener_run(struct frame_opener *opener, uint32_t index, struct bytes stored, uint8_t *target,
+		      struct error *err)
 {
-	return size == 0 ? nowhere : plain->data + plain->size;
-}
-
-bool object_open_frame(const struct object_header *header, const struct frame_key *key, uint32_t index,
-		       struct bytes stored, struct buf *plain, struct error *err)
-{
-	struct opening opening OPENING_CLEANUP = {0};
 	uint8_t nowhere;
-	size_t size;
 
-	assert(index < header->frame_count);
-	size = header_frame_plain_size(header, index);
-	if (stored.size != (header->frames[index] & FRAME_SIZE_MASK) + OBJECT_TAG_SIZE)
-		return fail(err, ERROR_CORRUPT, "object \"%s\": frame %u is cut off", header->key, index);
-	TRY(buf_reserve(plain, size, err));
-	if (!opening_init(&opening, header, key, err))
-		return fail_in(err, "object \"%s\"", header->key);
-	if (!opening_run(&opening, index, stored, plain_end(plain, size, &nowhere), err))
-		return fail_in(err, "object \"%s\": frame %u", header->key, index);
-	plain->size += size;
-	return true;
+	assert(index < opener->header->frame_count);
+	if (opener_run(opener, index, stored, target == NULL ? &nowhere : target, err))
+		return true;
+	return fail_in(err, "object \"%s\": frame %u", opener->header->key, index);
 }
 
-static bool frames_open(const struct object_header *header, const struct frame_key *key, struct bytes object,
-			uint8_t *target, struct error *err)
+/* Each frame is digested while it is in the cache. */
+static bool frames_open(struct frame_opener *opener, struct digester *digester, struct bytes object, uint8_t *target,
+			struct error *err)
 {
-	struct opening opening OPENING_CLEANUP = {0};
+	const struct object_header *header = opener->header;
 	size_t offset = header->header_size + header->meta_size;
 
-	TRY(opening_init(&opening, header, key, err));
 	for (uint32_t i = 0; i < header->frame_count; i++) {
 		size_t size = (header->frames[i] & FRAME_SIZE_MASK) + OBJECT_TAG_SIZE;
+		size_t plain_size = object_frame_plain_size(header, i);
 
-		if (!opening_run(&opening, i, bytes_slice(object, offset, size), target, err))
-			return fail_in(err, "frame %u", i);
+		TRY(frame_opener_run(opener, i, bytes_slice(object, offset, size), target, err));
+		if (digester != NULL)
+			TRY(digester_add(digester, bytes_of(target, plain_size), err));
 		offset += size;
-		target += header_frame_plain_size(header, i);
+		target += plain_size;
 	}
 	return true;
 }
@@ -500,30 +422,41 @@ static bool size_check(uint64_t whole_size, size_t size, struct error *err)
 	return true;
 }
 
-/* Everything behind the header. The content identity is compared last: it is what another host compares with when it
- * pushes the same file again. */
-static bool content_open(const struct secrets *secrets, const struct object_identity *identity,
-			 const struct object_header *header, struct bytes object, uint8_t *target, struct error *err)
+/* The content identity is compared last: it is what another host compares with when it pushes the same file again. */
+static bool content_open(const struct secrets *secrets, struct frame_opener *opener, struct bytes object,
+			 uint8_t *target, struct error *err)
 {
+	const struct object_header *header = opener->header;
 	struct schedule schedule SCHEDULE_CLEANUP = {0};
+	struct digester digester DIGESTER_CLEANUP = {.gmac = {0}};
 	uint8_t content_id[GMAC_SIZE];
-	struct frame_key key;
-	bool done;
 
-	BUF(meta, OBJECT_META_MAX);
-	TRY(object_open_meta(secrets, header, object, &meta, err));
-	TRY(object_frame_key(secrets, header, &key, err));
-	done = frames_open(header, &key, object, target, err);
-	secret_wipe(&key, sizeof(key));
-	if (!done)
-		return fail_in(err, "object \"%s\"", identity->key);
+	if (!kind_has_content_id(header->kind))
+		return frames_open(opener, NULL, object, target, err);
 	schedule_init(&schedule, secrets, header->repository_id);
-	TRY(schedule_content_id(&schedule, header->repository_id, header->key, bytes_of(target, header->plain_size),
-				content_id, err));
-	if (!tag_is_equal(content_id, header->content_id, GMAC_SIZE))
-		return fail(err, ERROR_CORRUPT, "object \"%s\": its content is not what its header identifies",
-			    identity->key);
-	return true;
+	TRY(content_digester_init(&digester, &schedule, header->repository_id, header->key, err));
+	TRY(frames_open(opener, &digester, object, target, err));
+	TRY(digester_end(&digester, content_id, err));
+	if (tag_is_equal(content_id, header->content_id, GMAC_SIZE))
+		return true;
+	return fail(err, ERROR_CORRUPT, "object \"%s\": its content is not what its header identifies", header->key);
+}
+
+/* Where `size` bytes can be appended; never NULL, also for none. */
+static uint8_t *plain_end(const struct buf *plain, size_t size, uint8_t *nowhere)
+{
+	return size == 0 ? nowhere : plain->data + plain->size;
+}
+
+static bool object_open_whole(const struct secrets *secrets, const struct object_header *header, struct bytes object,
+			      uint8_t *target, struct error *err)
+{
+	struct frame_opener opener FRAME_OPENER_CLEANUP = {.header = NULL};
+	BUF(meta, OBJECT_META_MAX);
+
+	TRY(object_open_meta(secrets, header, object, &meta, err));
+	TRY(frame_opener_init(&opener, secrets, header, err));
+	return content_open(secrets, &opener, object, target, err);
 }
 
 bool object_open(const struct secrets *secrets, const struct object_identity *identity, struct bytes object,
@@ -540,7 +473,7 @@ bool object_open(const struct secrets *secrets, const struct object_identity *id
 	TRY(buf_allocate(plain, plain->size + (size_t) header.plain_size, err) ||
 	    fail_in(err, "object \"%s\"", identity->key));
 	target = plain_end(plain, (size_t) header.plain_size, &nowhere);
-	if (!content_open(secrets, identity, &header, object, target, err)) {
+	if (!object_open_whole(secrets, &header, object, target, err)) {
 		secret_wipe(target, (size_t) header.plain_size);
 		return false;
 	}

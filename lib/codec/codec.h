@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "codec/compression.h"
 #include "codec/keys.h"
+#include "codec/seal.h"
 
 #define OBJECT_VERSION		  0
 #define OBJECT_KEY_MAX		  512	     /* bytes of an object's name */
@@ -50,6 +51,10 @@ struct object_identity {
 	uint8_t repository_id[REPOSITORY_ID_SIZE];
 };
 
+/* An entry of the frame table. */
+#define FRAME_IS_RAW	(UINT32_C(1) << 31)
+#define FRAME_SIZE_MASK (FRAME_IS_RAW - 1)
+
 struct object_header {
 	enum object_class class;
 	enum object_codec codec;
@@ -61,7 +66,7 @@ struct object_header {
 	uint8_t repository_id[REPOSITORY_ID_SIZE];
 	uint8_t nonce[32];
 	uint8_t ephemeral[32];
-	uint8_t content_id[GMAC_SIZE];
+	uint8_t content_id[GMAC_SIZE]; /* zero for kind OBJECT_PACK */
 	uint8_t host_key_id[HOST_KEY_ID_SIZE];
 	uint8_t sealed_to[HOST_KEY_ID_SIZE]; /* id of the public key of class secret */
 	uint64_t plain_size;
@@ -89,6 +94,11 @@ bool object_seal_to(const struct secrets *secrets, const uint8_t recipient_publi
 /* An upper bound of the bytes of an object with that much in it. */
 size_t object_size_max(size_t plain_size, size_t meta_size, int frame_log2);
 
+/* Compresses one frame into `target`, which has room for plain.size bytes, or copies it there when that does not make
+ * it smaller. *entry is what the frame table says of it. */
+bool frame_compress(struct encoder *encoder, struct bytes plain, uint8_t *target, uint32_t *entry,
+		    struct error *err) MUST_CHECK;
+
 /* Keyed digest of (key, plain): equal content under one name gives equal identity to every host of the cluster, and
  * says nothing to anybody else. */
 bool object_content_id(const struct secrets *secrets, const struct object_identity *identity, struct bytes plain,
@@ -111,13 +121,28 @@ bool object_open(const struct secrets *secrets, const struct object_identity *id
 
 /* Where frame `index` lies in the object, for ranged reads. */
 void object_frame_range(const struct object_header *header, uint32_t index, uint64_t *offset, size_t *size);
-/* The payload key of an opened header; secrets->repository_secret (or a key wrapped for us) is needed for class
- * secret: DENIED without. Once for each object. */
-struct frame_key {
-	uint8_t bytes[32];
+/* Stored bytes of the frames `first` to `last`, which lie one behind the other. */
+uint64_t object_frames_size(const struct object_header *header, uint32_t first, uint32_t last);
+/* Plaintext bytes of frame `index`. */
+size_t object_frame_plain_size(const struct object_header *header, uint32_t index);
+
+/* What opens frames of one object, any number of them in any order; one thread at a time, and each thread one of its
+ * own. The header is borrowed and must stay. */
+struct frame_opener {
+	const struct object_header *header;
+	struct seal seal;
+	struct decoder decoder;
+	uint8_t *scratch; /* decrypted and still compressed */
+	size_t scratch_size;
+	size_t scratch_used; /* at most */
 };
-bool object_frame_key(const struct secrets *secrets, const struct object_header *header, struct frame_key *key,
+
+/* The secret of the header's epoch is needed for class secret: DENIED without. */
+bool frame_opener_init(struct frame_opener *opener, const struct secrets *secrets, const struct object_header *header,
+		       struct error *err) MUST_CHECK;
+void frame_opener_release(struct frame_opener *opener); /* also one that is {0} */
+#define FRAME_OPENER_CLEANUP __attribute__((cleanup(frame_opener_release)))
+/* Fills the object_frame_plain_size() bytes at `target` from exactly the frame's stored bytes with tag. CORRUPT when
+ * they are not authentic; what is at `target` means nothing then. */
+bool frame_opener_run(struct frame_opener *opener, uint32_t index, struct bytes stored, uint8_t *target,
 		      struct error *err) MUST_CHECK;
-/* Appends the plaintext of frame `index`, given exactly its stored bytes with tag. */
-bool object_open_frame(const struct object_header *header, const struct frame_key *key, uint32_t index,
-		       struct bytes stored, struct buf *plain, struct error *err) MUST_CHECK;

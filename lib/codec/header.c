@@ -33,16 +33,6 @@ uint32_t header_frame_count(uint64_t plain_size, int frame_log2)
 	return count == 0 ? 1 : (uint32_t) count;
 }
 
-size_t header_frame_plain_size(const struct object_header *header, uint32_t index)
-{
-	uint64_t begin = (uint64_t) index << header->frame_log2;
-	uint64_t rest = header->plain_size - begin;
-	uint64_t frame = UINT64_C(1) << header->frame_log2;
-
-	assert(index < header->frame_count);
-	return (size_t) (rest < frame ? rest : frame);
-}
-
 size_t header_size_of(size_t name_length, uint32_t frame_count)
 {
 	return FIXED_SIZE + name_length + 4 * (size_t) frame_count + SHA256_SIZE;
@@ -225,6 +215,8 @@ static bool sealing_check(const struct object_header *header, struct error *err)
 
 	if (!zeroes || (header->epoch != 0) != has_epoch)
 		return fail(err, ERROR_CORRUPT, "malformed: epoch or keys in its header do not fit its class");
+	if (header->kind == OBJECT_PACK && !is_zero(header->content_id, GMAC_SIZE))
+		return fail(err, ERROR_CORRUPT, "malformed: a pack has no content identity");
 	return true;
 }
 
@@ -259,7 +251,7 @@ static bool frames_decode(struct reader *reader, struct object_header *header, s
 		return fail(err, ERROR_SYSTEM, "could not allocate a table of %u frames", header->frame_count);
 	for (uint32_t i = 0; i < header->frame_count; i++) {
 		uint32_t frame = reader_u32(reader);
-		size_t size = frame & FRAME_SIZE_MASK, plain_size = header_frame_plain_size(header, i);
+		size_t size = frame & FRAME_SIZE_MASK, plain_size = object_frame_plain_size(header, i);
 		bool is_raw = (frame & FRAME_IS_RAW) != 0;
 
 		if (is_raw ? size != plain_size : size == 0 || size >= plain_size || header->codec == CODEC_NONE)

@@ -8,13 +8,8 @@
 #include "codec/codec.h"
 #include "codec/schedule.h"
 
-#define FRAME_IS_RAW	(UINT32_C(1) << 31)
-#define FRAME_SIZE_MASK (FRAME_IS_RAW - 1)
-
 /* Frames that `plain_size` bytes are cut into: at least one. */
 uint32_t header_frame_count(uint64_t plain_size, int frame_log2);
-/* Plaintext bytes of frame `index`. */
-size_t header_frame_plain_size(const struct object_header *header, uint32_t index);
 size_t header_size_of(size_t name_length, uint32_t frame_count);
 
 /* Writes header->header_size bytes and sets header->digest. */

@@ -6,22 +6,19 @@
  */
 #pragma once
 
-#include "base/hash.h"
-#include "codec/keys.h"
+#include "codec/digester.h"
 
 #define PIECE_SIZE	  (256 * KiB)
-#define PIECE_DIGEST_SIZE 16
+#define PIECE_DIGEST_SIZE DIGEST_SIZE
 
 struct piece_digester {
-	uint8_t hash_key[SECRET_SIZE];
-	uint8_t digest_key[SECRET_SIZE];
-	struct gmac gmac;
+	struct digester digester;
 };
 
-/* Stays where it is: it points into itself. One thread at a time. */
+/* One thread at a time. */
 bool piece_digester_init(struct piece_digester *digester, const struct secrets *secrets, const uint8_t *repository_id,
 			 struct error *err) MUST_CHECK;
-void piece_digester_release(struct piece_digester *digester); /* wipes; also one that is {0} */
+void piece_digester_release(struct piece_digester *digester); /* also one that is {0} */
 #define PIECE_DIGESTER_CLEANUP __attribute__((cleanup(piece_digester_release)))
 
 bool piece_digest_begin(struct piece_digester *digester, struct error *err) MUST_CHECK;

@@ -68,25 +68,14 @@ static bool name_digest(const uint8_t *repository_id, const char *name, uint8_t 
 	return sha256(buf_bytes(&text), digest, err);
 }
 
-/* GMAC is a universal hash plus a constant as long as its nonce is fixed; HMAC over it makes it a pseudo-random
- * function (Carter and Wegman 1981), so that a name may be sealed more than once with different content, as happens
- * when two servers push it. GMAC alone would give its secret away then (NIST SP 800-38D, appendix A). */
-bool schedule_content_id(const struct schedule *schedule, const uint8_t *repository_id, const char *name,
-			 struct bytes plain, uint8_t content_id[GMAC_SIZE], struct error *err)
+bool schedule_content_keys(const struct schedule *schedule, const uint8_t *repository_id, const char *name,
+			   uint8_t hash_key[SECRET_SIZE], uint8_t digest_key[SECRET_SIZE], struct error *err)
 {
-	uint8_t salt[SHA256_SIZE], key[SECRET_SIZE], hash[GMAC_SIZE], digest[SHA256_SIZE];
-	bool done;
+	uint8_t salt[SHA256_SIZE];
 
 	TRY(name_digest(repository_id, name, salt, err));
-	done = schedule_derive(schedule->root, bytes_of(salt, sizeof(salt)), info_content_hash, key, err) &&
-	       gmac_aes256(key, plain, hash, err) &&
-	       schedule_derive(schedule->root, bytes_of(salt, sizeof(salt)), info_content_id, key, err) &&
-	       hmac_sha256(bytes_of(key, sizeof(key)), bytes_of(hash, sizeof(hash)), digest, err);
-	if (done)
-		memcpy(content_id, digest, GMAC_SIZE);
-	secret_wipe(key, sizeof(key));
-	secret_wipe(hash, sizeof(hash));
-	return done;
+	return schedule_derive(schedule->root, bytes_of(salt, sizeof(salt)), info_content_hash, hash_key, err) &&
+	       schedule_derive(schedule->root, bytes_of(salt, sizeof(salt)), info_content_id, digest_key, err);
 }
 
 bool schedule_piece_keys(const struct schedule *schedule, const uint8_t *repository_id, uint8_t hash_key[SECRET_SIZE],

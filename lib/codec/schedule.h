@@ -24,8 +24,10 @@ bool schedule_host_key_id(const uint8_t host_key[SECRET_SIZE], uint8_t id[HOST_K
 /* The tag behind the header's other bytes. */
 bool schedule_header_tag(const struct schedule *schedule, struct bytes header, uint8_t tag[SHA256_SIZE],
 			 struct error *err) MUST_CHECK;
-bool schedule_content_id(const struct schedule *schedule, const uint8_t *repository_id, const char *name,
-			 struct bytes plain, uint8_t content_id[GMAC_SIZE], struct error *err) MUST_CHECK;
+/* The keys of a content identity: unrelated for different names. */
+bool schedule_content_keys(const struct schedule *schedule, const uint8_t *repository_id, const char *name,
+			   uint8_t hash_key[SECRET_SIZE], uint8_t digest_key[SECRET_SIZE],
+			   struct error *err) MUST_CHECK;
 /* The keys of the digests of pieces of files: the repository's alone, so that equal pieces have equal digests. */
 bool schedule_piece_keys(const struct schedule *schedule, const uint8_t *repository_id, uint8_t hash_key[SECRET_SIZE],
 			 uint8_t digest_key[SECRET_SIZE], struct error *err) MUST_CHECK;

@@ -146,6 +146,24 @@ bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum ob
 	return storage_put(repo->storage, key, buf_bytes(&object), err);
 }
 
+bool repo_build(struct repo *repo, const char *key, enum object_kind kind, const struct object_form *form,
+		struct object_builder *builder, struct buf *object, struct error *err)
+{
+	struct object_identity identity = repo_object(repo, key, kind);
+
+	return object_builder_init(builder, repo->secrets, &identity, form, object, err);
+}
+
+bool repo_put_built(struct repo *repo, struct object_builder *builder, uint64_t *stored_size, struct error *err)
+{
+	struct bytes object;
+
+	if (!object_builder_seal(builder, &object, err))
+		return fail_in(err, "could not seal \"%s\"", builder->header.key);
+	*stored_size = object.size;
+	return storage_put(repo->storage, builder->header.key, object, err);
+}
+
 /* Fetches the secret half of an epoch's repository key, which is sealed to us, unless it was fetched before. */
 static bool repo_unlock_held(struct repo *repo, uint32_t epoch, struct error *err)
 {
@@ -243,41 +261,23 @@ bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct
 	return object_open_meta(repo->secrets, header, buf_bytes(&beginning), meta, err);
 }
 
-static bool frames_open(const struct object_header *header, const struct frame_key *key, uint32_t first, uint32_t last,
-			struct bytes stored, struct buf *plain, struct error *err)
+bool repo_fetch_frames(struct repo *repo, const struct object_header *header, uint32_t first, uint32_t last,
+		       struct buf *stored, struct error *err)
 {
-	uint64_t begin, offset;
-	size_t size;
+	uint64_t size = object_frames_size(header, first, last), begin, object_size;
+	size_t before = stored->size, frame_size;
 
-	object_frame_range(header, first, &begin, &size);
-	for (uint32_t i = first; i <= last; i++) {
-		object_frame_range(header, i, &offset, &size);
-		TRY(object_open_frame(header, key, i, bytes_slice(stored, (size_t) (offset - begin), size), plain,
-				      err));
-	}
-	return true;
+	object_frame_range(header, first, &begin, &frame_size);
+	TRY(storage_get_range(repo->storage, header->key, begin, (size_t) size, stored, &object_size, err));
+	if (stored->size - before == size)
+		return true;
+	return fail(err, ERROR_CORRUPT, "the object \"%s\" is not as long as its header says", header->key);
 }
 
-bool repo_get_frames(struct repo *repo, const struct object_header *header, uint32_t first, uint32_t last,
-		     struct buf *plain, uint64_t *stored_size, struct error *err)
+bool repo_open_frames(struct repo *repo, const struct object_header *header, struct frame_opener *opener,
+		      struct error *err)
 {
-	struct frame_key key;
-	uint64_t begin, end, object_size;
-	size_t size;
-
-	object_frame_range(header, first, &begin, &size);
-	object_frame_range(header, last, &end, &size);
-	end += size;
-	*stored_size = end - begin;
-	BUF(stored, *stored_size);
-	TRY(storage_get_range(repo->storage, header->key, begin, (size_t) *stored_size, &stored, &object_size, err));
-	if (stored.size != *stored_size)
-		return fail(err, ERROR_CORRUPT, "the object \"%s\" is not as long as its header says", header->key);
-	TRY(repo_unlock(repo, header, err));
-	TRY(object_frame_key(repo->secrets, header, &key, err));
-	bool done = frames_open(header, &key, first, last, buf_bytes(&stored), plain, err);
-	secret_wipe(&key, sizeof(key));
-	return done;
+	return repo_unlock(repo, header, err) && frame_opener_init(opener, repo->secrets, header, err);
 }
 
 bool repo_have(struct repo *repo, const char *key, enum object_kind kind, bool *have, struct error *err)

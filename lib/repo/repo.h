@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-#include "codec/codec.h"
+#include "codec/builder.h"
 #include "config/options.h"
 #include "repo/layout.h"
 #include "storage/storage.h"
@@ -40,16 +40,25 @@ void repo_cleanup(struct repo **repo);
 /* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. */
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
 	      struct bytes plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
+/* The same for an object whose frames are made by the caller: begins it, in `object`, which the caller owns … */
+bool repo_build(struct repo *repo, const char *key, enum object_kind kind, const struct object_form *form,
+		struct object_builder *builder, struct buf *object, struct error *err) MUST_CHECK;
+/* … and seals and stores it. */
+bool repo_put_built(struct repo *repo, struct object_builder *builder, uint64_t *stored_size,
+		    struct error *err) MUST_CHECK;
 /* Appends the opened object. NOT_FOUND only when the store answered. */
 bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain,
 	      struct error *err) MUST_CHECK;
 /* Reads header and meta only, in one request. The caller releases the header; `meta` may be NULL. */
 bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,
 	       struct buf *meta, struct error *err) MUST_CHECK;
-/* Appends the plaintext of frames `first` to `last` of the object whose header repo_peek() has read, in one request of
- * *stored_size bytes. */
-bool repo_get_frames(struct repo *repo, const struct object_header *header, uint32_t first, uint32_t last,
-		     struct buf *plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
+/* Appends the stored bytes of frames `first` to `last` of the object whose header repo_peek() has read, in one request:
+ * object_frames_size() of them, one behind the other as object_frame_range() says. */
+bool repo_fetch_frames(struct repo *repo, const struct object_header *header, uint32_t first, uint32_t last,
+		       struct buf *stored, struct error *err) MUST_CHECK;
+/* Makes what opens them; each thread its own. The caller releases it, and keeps the header until then. */
+bool repo_open_frames(struct repo *repo, const struct object_header *header, struct frame_opener *opener,
+		      struct error *err) MUST_CHECK;
 /* Is it there and whole by its size? (What can be told without its secret and without reading it.) */
 bool repo_have(struct repo *repo, const char *key, enum object_kind kind, bool *have, struct error *err) MUST_CHECK;
 /* Is `plain` what is stored under that name? Compares content identities; header and meta are handed on. */

@@ -5,32 +5,17 @@
 #include <string.h>
 
 #include "base/workers.h"
-#include "files/compare.h"
+#include "files/file.h"
+#include "files/fill.h"
 
-/* Files are made, and the pieces they consist of gathered by pack, until there are this many; then the packs are
- * fetched, each once. Some 10 MB; and as much again for digests. */
+/* Files, and the slices of packs they consist of, are gathered until there are this many. Some 30 MB; and as much again
+ * for digests. */
 #define BATCH_FILES_MAX	 65536
 #define BATCH_SLICES_MAX 131072
 #define BATCH_PIECES_MAX 524288
 /* What one thread compares without asking again. */
 #define COMPARE_FILES_MAX 128
 #define COMPARE_SIZE_MAX  (64 * MiB)
-/* Frames that are fetched without need rather than making another request. */
-#define FRAME_GAP_MAX 2
-
-struct file {
-	char *path; /* owned */
-	const struct tree *tree;
-	struct buf *kept; /* where the content goes instead; NULL: into the file */
-	bool is_compared;
-	struct comparison comparison; /* of one that was there; owned */
-};
-
-struct slice {
-	struct extent extent;
-	uint64_t offset; /* in the file */
-	size_t file;
-};
 
 struct slices {
 	size_t count, capacity;
@@ -40,17 +25,20 @@ struct slices {
 struct batch {
 	struct repo *repo;
 	struct progress *progress;
+	struct fill_sizing sizing;
 	int jobs;
-	bool is_sparse;
+	struct tree_walk walk; /* of whoever gathers */
 	size_t file_count, piece_count;
+	bool has_old; /* some files may be there */
 	struct file *files;
 	struct slices slices;
 
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t making; /* of files */
+	pthread_mutex_t lock;	/* guards what follows */
 	struct batch_counts counts;
 };
 
-bool batch_open(struct repo *repo, int jobs, bool is_sparse, struct progress *progress, struct batch **batch,
+bool batch_open(struct repo *repo, const struct options *options, struct progress *progress, struct batch **batch,
 		struct error *err)
 {
 	struct batch *made = calloc(1, sizeof(*made));
@@ -61,8 +49,13 @@ bool batch_open(struct repo *repo, int jobs, bool is_sparse, struct progress *pr
 		free(files);
 		return fail(err, ERROR_SYSTEM, "out of memory");
 	}
-	*made = (struct batch){
-		.repo = repo, .progress = progress, .jobs = jobs, .is_sparse = is_sparse, .files = files};
+	made->repo = repo;
+	made->progress = progress;
+	made->sizing = fill_sizing_plan(options->memory, options->jobs);
+	made->jobs = made->sizing.jobs;
+	made->files = files;
+	tree_walk_init(&made->walk);
+	(void) pthread_mutex_init(&made->making, NULL);
 	(void) pthread_mutex_init(&made->lock, NULL);
 	*batch = made;
 	return true;
@@ -70,11 +63,10 @@ bool batch_open(struct repo *repo, int jobs, bool is_sparse, struct progress *pr
 
 static void batch_clear(struct batch *batch)
 {
-	for (size_t i = 0; i < batch->file_count; i++) {
-		free(batch->files[i].path);
-		comparison_release(&batch->files[i].comparison);
-	}
+	for (size_t i = 0; i < batch->file_count; i++)
+		file_release(&batch->files[i]);
 	batch->file_count = batch->piece_count = batch->slices.count = 0;
+	batch->has_old = false;
 }
 
 void batch_close(struct batch *batch)
@@ -84,7 +76,9 @@ void batch_close(struct batch *batch)
 	batch_clear(batch);
 	free(batch->files);
 	free(batch->slices.items);
+	tree_walk_release(&batch->walk);
 	(void) pthread_mutex_destroy(&batch->lock);
+	(void) pthread_mutex_destroy(&batch->making);
 	free(batch);
 }
 
@@ -121,36 +115,53 @@ static bool slices_reserve(struct slices *slices, size_t extra, struct error *er
 	return true;
 }
 
-static bool file_init(struct file *file, const struct manifest_entry *entry, bool was_there, struct error *err)
-{
-	file->path = strdup(entry->path);
-	if (file->path == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	file->is_compared = was_there && entry->digest_count > 0;
-	return !file->is_compared || comparison_init(&file->comparison, entry->size, entry->piece_size,
-						     entry->digest_count, entry->digests, err);
-}
-
-bool batch_add(struct batch *batch, const struct manifest_entry *entry, const struct tree *tree, struct buf *kept,
-	       bool was_there, struct error *err)
+static bool slices_add(struct batch *batch, const struct manifest_entry *entry, size_t file, struct error *err)
 {
 	uint64_t offset = 0;
 
 	TRY(slices_reserve(&batch->slices, (size_t) entry->extent_count, err));
-	struct file *file = &batch->files[batch->file_count];
-	*file = (struct file){.tree = tree, .kept = kept};
-	size_t number = batch->file_count++;
-	TRY(file_init(file, entry, was_there, err));
 	for (int i = 0; i < entry->extent_count; i++) {
 		batch->slices.items[batch->slices.count++] =
-			(struct slice){.extent = entry->extents[i], .offset = offset, .file = number};
+			(struct slice){.extent = entry->extents[i], .offset = offset, .file = file};
 		offset += entry->extents[i].size;
 	}
-	batch->piece_count += file->comparison.digest_count;
-	if (batch->file_count < BATCH_FILES_MAX && batch->slices.count < BATCH_SLICES_MAX &&
-	    batch->piece_count < BATCH_PIECES_MAX)
-		return true;
-	return batch_lay(batch, err);
+	return true;
+}
+
+static bool batch_lay_full(struct batch *batch, struct error *err)
+{
+	bool is_full = batch->file_count == BATCH_FILES_MAX || batch->slices.count >= BATCH_SLICES_MAX ||
+		       batch->piece_count >= BATCH_PIECES_MAX;
+
+	return is_full ? batch_lay(batch, err) : true;
+}
+
+bool batch_add(struct batch *batch, const struct manifest_entry *entry, struct tree *tree, enum batch_how how,
+	       struct error *err)
+{
+	size_t number = batch->file_count++;
+	struct file *file = &batch->files[number];
+
+	TRY(file_init(file, entry, tree, NULL, err));
+	file->to.replace = how == BATCH_REPLACE;
+	TRY(tree_plan_mode(tree, entry->path, entry->mode & 0777, err));
+	if (how == BATCH_KEEP) {
+		TRY(comparison_init(&file->comparison, entry->size, entry->piece_size, entry->digest_count,
+				    entry->digests, err));
+		file->may_be_there = batch->has_old = true;
+		batch->piece_count += entry->digest_count;
+	} else if (entry->size == 0) {
+		TRY(file_make_empty(file, &batch->walk, err));
+	}
+	return slices_add(batch, entry, number, err) && batch_lay_full(batch, err);
+}
+
+bool batch_add_kept(struct batch *batch, const struct manifest_entry *entry, struct buf *kept, struct error *err)
+{
+	size_t number = batch->file_count++;
+
+	return file_init(&batch->files[number], entry, NULL, kept, err) && slices_add(batch, entry, number, err) &&
+	       batch_lay_full(batch, err);
 }
 
 /* ----------------------------------------------------------------------------------------------- comparing */
@@ -161,22 +172,31 @@ struct compare_job {
 	size_t begin, end;
 };
 
+static bool files_take(const struct compare_job *job, struct tree_walk *walk, struct piece_digester *digester,
+		       struct error *err)
+{
+	struct batch *batch = job->batch;
+
+	TRY(piece_digester_init(digester, batch->repo->secrets, batch->repo->id, err));
+	for (size_t i = job->begin; i < job->end; i++)
+		if (batch->files[i].may_be_there)
+			TRY(file_take(&batch->files[i], walk, digester, err));
+	return true;
+}
+
 static bool compare_run(void *context, bool cancelled, struct error *err)
 {
-	const struct compare_job *job = context;
-	struct batch *batch = job->batch;
-	struct piece_digester digester PIECE_DIGESTER_CLEANUP = {.gmac = {0}};
+	struct piece_digester digester;
+	struct tree_walk walk;
 
 	if (cancelled)
 		return true;
-	TRY(piece_digester_init(&digester, batch->repo->secrets, batch->repo->id, err));
-	for (size_t i = job->begin; i < job->end; i++) {
-		struct file *file = &batch->files[i];
-
-		if (file->is_compared)
-			TRY(comparison_run(&file->comparison, file->tree, file->path, &digester, err));
-	}
-	return true;
+	memset(&digester, 0, sizeof(digester));
+	tree_walk_init(&walk);
+	bool done = files_take(context, &walk, &digester, err);
+	tree_walk_release(&walk);
+	piece_digester_release(&digester);
+	return done;
 }
 
 static bool compare_submit(struct batch *batch, struct workers *workers, struct compare_job *jobs, struct error *err)
@@ -242,7 +262,7 @@ static bool batch_reduce(struct batch *batch, struct error *err)
 	for (size_t i = 0; i < batch->slices.count && done; i++) {
 		const struct slice *slice = &batch->slices.items[i];
 
-		if (batch->files[slice->file].is_compared) {
+		if (batch->files[slice->file].was_there) {
 			done = slice_divide(batch, slice, &needed, err);
 		} else {
 			done = slices_reserve(&needed, 1, err);
@@ -257,163 +277,34 @@ static bool batch_reduce(struct batch *batch, struct error *err)
 
 /* ------------------------------------------------------------------------------------------------- filling */
 
-/* The slices of one pack. */
-struct pack_job {
-	struct batch *batch;
-	const struct slice *slices;
-	size_t count;
-};
-
-/* From `content`, which begins at `content_offset` of the pack. */
-static bool slice_lay(struct batch *batch, const struct slice *slice, struct bytes content, uint64_t content_offset,
-		      struct error *err)
+static bool content_lay(void *context, struct tree_walk *walk, size_t file, uint64_t offset, struct bytes content,
+			struct error *err)
 {
-	const struct file *file = &batch->files[slice->file];
-	struct extent extent = slice->extent;
-	struct bytes piece;
+	struct batch *batch = context;
 
-	extent.offset -= content_offset;
-	TRY(pack_slice(content, &extent, &piece, err));
-	if (file->kept != NULL) /* its pieces do not overlap: no lock */
-		memcpy(file->kept->data + slice->offset, piece.data, piece.size);
-	else
-		TRY(tree_write(file->tree, file->path, slice->offset, piece, err));
-	batch_count(batch, (struct batch_counts){.written = piece.size});
-	return true;
-}
-
-static bool pack_lay(const struct pack_job *job, struct error *err)
-{
-	BUF(pack, PACK_SIZE_MAX);
-
-	TRY(pack_get(job->batch->repo, job->slices[0].extent.pack, &pack, err));
-	for (size_t i = 0; i < job->count; i++)
-		TRY(slice_lay(job->batch, &job->slices[i], buf_bytes(&pack), 0, err));
-	return true;
-}
-
-/* Fetches frames `first` to `last` and lays the slices that lie in them. */
-static bool frames_lay(const struct pack_job *job, struct pack_reader *reader, size_t slice, size_t count,
-		       const uint32_t frames[2], struct error *err)
-{
-	uint64_t offset = (uint64_t) frames[0] << reader->header.frame_log2;
-	BUF(content, PACK_SIZE_MAX);
-
-	TRY(pack_reader_get(reader, frames[0], frames[1], &content, err));
-	for (size_t i = slice; i < slice + count; i++)
-		TRY(slice_lay(job->batch, &job->slices[i], buf_bytes(&content), offset, err));
-	return true;
-}
-
-/* How many frames hold anything that is needed. The slices are in order. */
-static bool frames_count(const struct pack_job *job, const struct pack_reader *reader, uint32_t *needed,
-			 struct error *err)
-{
-	uint32_t first, last, next = 0;
-
-	*needed = 0;
-	for (size_t i = 0; i < job->count; i++) {
-		TRY(pack_reader_frames(reader, &job->slices[i].extent, &first, &last, err));
-		if (first < next)
-			first = next;
-		if (last >= first)
-			*needed += last + 1 - first;
-		next = last + 1 > next ? last + 1 : next;
-	}
-	return true;
-}
-
-/* Run by run of frames that are near one another; all in one when that is half of them or more. */
-static bool pack_lay_runs(const struct pack_job *job, struct pack_reader *reader, struct error *err)
-{
-	uint32_t needed, run[2], first, last;
-	size_t begin = 0;
-
-	TRY(frames_count(job, reader, &needed, err));
-	uint32_t gap_max = needed >= reader->header.frame_count / 2 ? reader->header.frame_count : FRAME_GAP_MAX;
-	for (size_t i = 0; i < job->count; i++) {
-		TRY(pack_reader_frames(reader, &job->slices[i].extent, &first, &last, err));
-		if (i > begin && first > run[1] + 1 + gap_max) {
-			TRY(frames_lay(job, reader, begin, i - begin, run, err));
-			begin = i;
-		}
-		if (i == begin) {
-			run[0] = first;
-			run[1] = last;
-		} else if (last > run[1]) {
-			run[1] = last;
-		}
-	}
-	return frames_lay(job, reader, begin, job->count - begin, run, err);
-}
-
-static bool pack_lay_sparse(const struct pack_job *job, struct error *err)
-{
-	struct pack_reader reader PACK_READER_CLEANUP = {.repo = NULL};
-
-	TRY(pack_reader_open(job->batch->repo, job->slices[0].extent.pack, &reader, err));
-	TRY(pack_lay_runs(job, &reader, err));
-	batch_count(job->batch, (struct batch_counts){.fetched = reader.fetched_size});
-	return true;
-}
-
-static bool pack_run(void *context, bool cancelled, struct error *err)
-{
-	const struct pack_job *job = context;
-
-	if (cancelled)
-		return true;
-	return job->batch->is_sparse ? pack_lay_sparse(job, err) : pack_lay(job, err);
-}
-
-static int slice_order(const void *left, const void *right)
-{
-	const struct slice *a = left, *b = right;
-	int order = strcmp(a->extent.pack, b->extent.pack);
-
-	if (order != 0)
-		return order;
-	return a->extent.offset < b->extent.offset ? -1 : a->extent.offset > b->extent.offset;
-}
-
-/* Sorted by pack, so that each run of equal packs is a job. */
-static bool packs_submit(struct batch *batch, struct workers *workers, struct pack_job *jobs, struct error *err)
-{
-	const struct slice *slices = batch->slices.items;
-	size_t begin = 0, count = 0;
-
-	for (size_t i = 1; i <= batch->slices.count; i++) {
-		if (i < batch->slices.count && strcmp(slices[i].extent.pack, slices[begin].extent.pack) == 0)
-			continue;
-		jobs[count] = (struct pack_job){batch, &slices[begin], i - begin};
-		TRY(workers_submit(workers, pack_run, &jobs[count], err));
-		count++;
-		begin = i;
-	}
+	TRY(file_write(&batch->files[file], walk, &batch->making, offset, content, err));
+	batch_count(batch, (struct batch_counts){.written = content.size});
 	return true;
 }
 
 static bool batch_fill(struct batch *batch, struct error *err)
 {
-	struct workers *workers = NULL;
-	struct error ignored;
+	const struct fill_order order = {.repo = batch->repo,
+					 .sizing = batch->sizing,
+					 .slices = batch->slices.items,
+					 .count = batch->slices.count,
+					 .lay = content_lay,
+					 .context = batch};
+	uint64_t fetched;
+	bool done = fill_run(&order, &fetched, err);
 
-	qsort(batch->slices.items, batch->slices.count, sizeof(*batch->slices.items), slice_order);
-	struct pack_job *jobs = calloc(batch->slices.count, sizeof(*jobs));
-	if (jobs == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	bool done = workers_open(batch->jobs, batch->jobs, &workers, err);
-	if (done) {
-		done = packs_submit(batch, workers, jobs, err);
-		done = workers_finish(workers, done ? err : &ignored) && done;
-	}
-	free(jobs);
+	batch->counts.fetched += fetched;
 	return done;
 }
 
 bool batch_lay(struct batch *batch, struct error *err)
 {
-	if (batch->piece_count > 0) {
+	if (batch->has_old) {
 		TRY(batch_compare(batch, err));
 		TRY(batch_reduce(batch, err));
 	}

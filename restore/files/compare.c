@@ -42,16 +42,14 @@ static bool piece_differs(const struct comparison *comparison, size_t index)
 	return index >= comparison->digest_count || comparison->differs[index];
 }
 
-bool comparison_run(struct comparison *comparison, const struct tree *tree, const char *path,
-		    struct piece_digester *digester, struct error *err)
+bool comparison_run(struct comparison *comparison, int fd, const char *path, struct piece_digester *digester,
+		    struct error *err)
 {
-	int fd FD_CLEANUP = -1;
 	uint8_t digest[PIECE_DIGEST_SIZE];
 	BUF(piece, comparison->piece_size);
 
 	if (comparison->digest_count == 0)
 		return true;
-	TRY(tree_open_file(tree, path, &fd, err));
 	TRY(buf_allocate(&piece, comparison->piece_size, err));
 	for (size_t i = 0; i < comparison->digest_count; i++) {
 		uint64_t begin = (uint64_t) i * comparison->piece_size;
@@ -67,8 +65,11 @@ bool comparison_run(struct comparison *comparison, const struct tree *tree, cons
 
 bool comparison_next(const struct comparison *comparison, uint64_t *begin, uint64_t end, uint64_t *size)
 {
+	if (comparison->digest_count == 0) { /* nor is it known how large a piece is */
+		*size = *begin < end ? end - *begin : 0;
+		return *size > 0;
+	}
 	size_t index = (size_t) (*begin / comparison->piece_size);
-
 	for (; *begin < end && !piece_differs(comparison, index); index++)
 		*begin = piece_end(comparison, index);
 	if (*begin >= end)

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "codec/piece.h"
-#include "files/tree.h"
 
 struct comparison {
 	uint64_t size; /* of the file, as in the backup and in the tree */
@@ -19,9 +18,10 @@ bool comparison_init(struct comparison *comparison, uint64_t size, size_t piece_
 		     const uint8_t *digests, struct error *err) MUST_CHECK;
 void comparison_release(struct comparison *comparison);
 
-/* Reads the file and fills in `differs`. Several threads may do so at once, each with a digester of its own. */
-bool comparison_run(struct comparison *comparison, const struct tree *tree, const char *path,
-		    struct piece_digester *digester, struct error *err) MUST_CHECK;
+/* Reads the file, which is open, and fills in `differs`. Several threads may do so at once, each with a digester of its
+ * own. */
+bool comparison_run(struct comparison *comparison, int fd, const char *path, struct piece_digester *digester,
+		    struct error *err) MUST_CHECK;
 
 /* The next range of the file within [*begin, end) that differs; false when there is none. */
 bool comparison_next(const struct comparison *comparison, uint64_t *begin, uint64_t end, uint64_t *size);

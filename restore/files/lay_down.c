@@ -18,7 +18,8 @@ struct laying {
 	struct repo *repo;
 	struct laid *laid;
 	struct tree data, included;
-	bool has_included, is_delta, is_resumed, is_included_resumed;
+	enum batch_how data_how, included_how;
+	bool has_included;
 	struct progress progress;
 	struct batch *batch;
 };
@@ -53,11 +54,17 @@ bool lay_down_writes(const struct manifest_entry *entry)
 	       strcmp(entry->path, TABLESPACE_MAP_NAME) != 0;
 }
 
+/* Where the content goes that is not to be written as it is; NULL: nowhere. */
+static struct buf *kept_of(struct laid *laid, const struct manifest_entry *entry)
+{
+	if (strcmp(entry->path, CONTROL_FILE_NAME) == 0)
+		return &laid->control;
+	return strcmp(entry->path, TABLESPACE_MAP_NAME) == 0 ? &laid->tablespace_map : NULL;
+}
+
 static bool data_lay(struct laying *laying, const struct manifest_entry *entry, struct error *err)
 {
 	struct laid *laid = laying->laid;
-	struct buf *kept = NULL;
-	bool was_there = false;
 
 	if (entry->type == MANIFEST_LINK)
 		return fail(err, ERROR_CORRUPT, "\"%s\" must not be a link", entry->path);
@@ -69,18 +76,10 @@ static bool data_lay(struct laying *laying, const struct manifest_entry *entry, 
 	if (entry_is_left_out(entry))
 		return true;
 	laid->file_count++;
-	if (strcmp(entry->path, CONTROL_FILE_NAME) == 0)
-		kept = &laid->control;
-	else if (strcmp(entry->path, TABLESPACE_MAP_NAME) == 0)
-		kept = &laid->tablespace_map;
+	struct buf *kept = kept_of(laid, entry);
 	if (kept != NULL)
-		TRY(kept_prepare(entry, kept, err));
-	else if (laying->is_delta)
-		TRY(tree_keep_file(&laying->data, entry->path, entry->mode & 0777, entry->size, &was_there, err));
-	else
-		TRY(tree_make_file(&laying->data, entry->path, entry->mode & 0777, entry->size, laying->is_resumed,
-				   err));
-	return batch_add(laying->batch, entry, &laying->data, kept, was_there, err);
+		return kept_prepare(entry, kept, err) && batch_add_kept(laying->batch, entry, kept, err);
+	return batch_add(laying->batch, entry, &laying->data, laying->data_how, err);
 }
 
 static bool included_lay(struct laying *laying, const struct manifest_entry *entry, struct error *err)
@@ -92,13 +91,12 @@ static bool included_lay(struct laying *laying, const struct manifest_entry *ent
 	case MANIFEST_DIRECTORY:
 		return tree_make_directory(&laying->included, entry->path, (entry->mode & 0777) | S_IRWXU, err);
 	case MANIFEST_LINK:
-		return tree_make_symlink(&laying->included, entry->path, entry->link, laying->is_included_resumed, err);
+		return tree_make_symlink(&laying->included, entry->path, entry->link,
+					 laying->included_how == BATCH_REPLACE, err);
 	case MANIFEST_FILE:
 		break;
 	}
-	TRY(tree_make_file(&laying->included, entry->path, entry->mode & 0777, entry->size, laying->is_included_resumed,
-			   err));
-	return batch_add(laying->batch, entry, &laying->included, NULL, false, err);
+	return batch_add(laying->batch, entry, &laying->included, laying->included_how, err);
 }
 
 static bool entry_visit(void *context, const struct manifest_entry *entry, struct error *err)
@@ -106,15 +104,6 @@ static bool entry_visit(void *context, const struct manifest_entry *entry, struc
 	struct laying *laying = context;
 
 	return entry->root == MANIFEST_DATA ? data_lay(laying, entry, err) : included_lay(laying, entry, err);
-}
-
-/* A worker holds a pack and the object it came from. */
-static int jobs_within(const struct options *options)
-{
-	int64_t fitting = options->memory / (int64_t) (2 * PACK_SIZE_DEFAULT);
-	int64_t jobs = options->jobs < fitting ? options->jobs : fitting;
-
-	return jobs < 1 ? 1 : (int) jobs;
 }
 
 static bool trees_open(struct laying *laying, const struct place *place, struct error *err)
@@ -145,6 +134,11 @@ static bool laid_check(const struct laid *laid, const struct repo *repo, struct 
 	return true;
 }
 
+static enum batch_how made_how(bool is_resumed)
+{
+	return is_resumed ? BATCH_REPLACE : BATCH_MAKE;
+}
+
 bool lay_down(struct repo *repo, const struct backup *backup, const struct options *options, const struct place *place,
 	      struct laid *laid, struct error *err)
 {
@@ -152,13 +146,12 @@ bool lay_down(struct repo *repo, const struct backup *backup, const struct optio
 				.laid = laid,
 				.data.fd = -1,
 				.included.fd = -1,
-				.is_delta = place->is_delta,
-				.is_resumed = place->is_resumed,
-				.is_included_resumed = place->is_included_resumed};
+				.data_how = place->is_delta ? BATCH_KEEP : made_how(place->is_resumed),
+				.included_how = made_how(place->is_included_resumed)};
 
 	*laid = (struct laid){.control.size_max = CONTROL_FILE_SIZE_MAX, .tablespace_map.size_max = TABLESPACE_MAP_MAX};
 	progress_init(&laying.progress, "laying down files", backup->database_bytes, options->progress);
-	bool done = batch_open(repo, jobs_within(options), options->delta, &laying.progress, &laying.batch, err) &&
+	bool done = batch_open(repo, options, &laying.progress, &laying.batch, err) &&
 		    trees_open(&laying, place, err) && manifest_each(repo, backup, entry_visit, &laying, err) &&
 		    batch_lay(laying.batch, err) && trees_seal(&laying, err) && laid_check(laid, repo, err);
 	progress_finish(&laying.progress);

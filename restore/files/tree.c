@@ -76,15 +76,51 @@ static int walk_begin(const struct tree *tree, const char *path, const char **re
 	return tree->fd;
 }
 
-/* Opens the directory that holds `path`; *name is the last component. Missing directories are made when `make`. */
-static bool parent_open(const struct tree *tree, const char *path, bool make, int *fd, const char **name,
-			struct error *err)
+void tree_walk_init(struct tree_walk *walk)
+{
+	*walk = (struct tree_walk){.fd = -1};
+}
+
+void tree_walk_release(struct tree_walk *walk)
+{
+	fd_close(&walk->fd);
+	walk->tree = NULL;
+}
+
+/* From the directory the walk has reached into the next one, which is made when it is missing and `make`. */
+static bool walk_step(struct tree_walk *walk, int at, const char *component, bool make, struct error *err)
+{
+	const char *path = walk->directory;
+
+	if (make && mkdirat(at, component, 0700) != 0 && errno != EEXIST)
+		return fail_at(walk->tree, "create a directory on the way to", path, err);
+	int next = openat(at, component, DIRECTORY_FLAGS);
+	if (next < 0)
+		return fail_at(walk->tree, "open a directory on the way to", path, err);
+	fd_close(&walk->fd);
+	walk->fd = next;
+	return true;
+}
+
+/* The first `length` bytes of the path are the directory; 0: the root. */
+static bool walk_begin_at(struct tree_walk *walk, const struct tree *tree, const char *path, size_t length)
+{
+	if (length >= sizeof(walk->directory))
+		return false;
+	tree_walk_release(walk);
+	walk->tree = tree;
+	walk->length = length;
+	memcpy(walk->directory, path, length);
+	walk->directory[length] = '\0';
+	return true;
+}
+
+static bool walk_go(struct tree_walk *walk, const char *path, bool make, struct error *err)
 {
 	char component[NAME_MAX + 1];
 	const char *rest;
-	int at = walk_begin(tree, path, &rest);
+	int at = walk_begin(walk->tree, path, &rest);
 
-	*fd = -1;
 	for (const char *slash; (slash = strchr(rest, '/')) != NULL; rest = slash + 1) {
 		size_t length = (size_t) (slash - rest);
 
@@ -92,20 +128,31 @@ static bool parent_open(const struct tree *tree, const char *path, bool make, in
 			return fail(err, ERROR_CORRUPT, "a part of the path \"%s\" is too long", path);
 		memcpy(component, rest, length);
 		component[length] = '\0';
-		if (make && mkdirat(at, component, 0700) != 0 && errno != EEXIST)
-			return fail_at(tree, "create a directory above", path, err);
-		int next = openat(at, component, DIRECTORY_FLAGS);
-		if (next < 0)
-			return fail_at(tree, "open a directory above", path, err);
-		fd_close(fd);
-		*fd = next;
-		at = next;
+		TRY(walk_step(walk, at, component, make, err));
+		at = walk->fd;
 	}
-	*name = rest;
-	if (*fd >= 0)
+	if (walk->fd >= 0)
 		return true;
-	*fd = fcntl(at, F_DUPFD_CLOEXEC, 0);
-	return *fd >= 0 ? true : fail_at(tree, "open the directory above", path, err);
+	walk->fd = fcntl(at, F_DUPFD_CLOEXEC, 0);
+	return walk->fd >= 0 ? true : fail_at(walk->tree, "open the directory above", path, err);
+}
+
+/* Takes the walk to the directory that holds `path`; *name is the last component. Missing ones are made when `make`. */
+static bool walk_to(struct tree_walk *walk, const struct tree *tree, const char *path, bool make, const char **name,
+		    struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	size_t length = slash == NULL ? 0 : (size_t) (slash - path);
+
+	*name = slash == NULL ? path : slash + 1;
+	if (walk->fd >= 0 && walk->tree == tree && walk->length == length && memcmp(walk->directory, path, length) == 0)
+		return true;
+	if (!walk_begin_at(walk, tree, path, length))
+		return fail(err, ERROR_CORRUPT, "the path \"%.200s…\" is too long", path);
+	if (walk_go(walk, path, make, err))
+		return true;
+	tree_walk_release(walk);
+	return false;
 }
 
 static bool modes_reserve(struct tree *tree, struct error *err)
@@ -124,28 +171,27 @@ static bool modes_reserve(struct tree *tree, struct error *err)
 	return true;
 }
 
-/* What is yet to be written gets `wide` now, and `mode` by tree_seal(). */
-static bool mode_set(struct tree *tree, int fd, const char *path, mode_t mode, mode_t wide, struct error *err)
+bool tree_plan_mode(struct tree *tree, const char *path, mode_t mode, struct error *err)
 {
-	if (fchmod(fd, wide) != 0)
-		return fail_at(tree, "set the mode of", path, err);
-	if (mode == wide)
+	if ((mode & S_IWUSR) != 0)
 		return true;
 	TRY(modes_reserve(tree, err));
 	char *copy = strdup(path);
 	if (copy == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
-	tree->modes[tree->mode_count++] = (struct tree_mode){.path = copy, .mode = mode};
+	tree->modes[tree->mode_count++] = (struct tree_mode){.path = copy, .mode = mode | S_IRUSR};
 	return true;
 }
 
 static bool mode_seal(const struct tree *tree, const struct tree_mode *entry, struct error *err)
 {
-	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
+	struct tree_walk walk TREE_WALK_CLEANUP;
+	int fd FD_CLEANUP = -1;
 	const char *name;
 
-	TRY(parent_open(tree, entry->path, false, &parent, &name, err));
-	fd = openat(parent, name, O_RDONLY | FILE_FLAGS);
+	tree_walk_init(&walk);
+	TRY(walk_to(&walk, tree, entry->path, false, &name, err));
+	fd = openat(walk.fd, name, O_RDONLY | FILE_FLAGS);
 	if (fd < 0)
 		return fail_at(tree, "open", entry->path, err);
 	if (fchmod(fd, entry->mode) != 0)
@@ -161,91 +207,119 @@ bool tree_seal(const struct tree *tree, struct error *err)
 	return true;
 }
 
-bool tree_make_directory(struct tree *tree, const char *path, mode_t mode, struct error *err)
+static bool is_link_entry(const struct tree *tree, const char *path)
 {
-	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
-	const char *name;
+	size_t length = strlen(path);
 
-	for (int i = 0; i < tree->link_count; i++) {
-		size_t length = strlen(path);
-
-		/* The directory of a tablespace is made, and linked, by whoever approved it. */
+	for (int i = 0; i < tree->link_count; i++)
 		if (strncmp(tree->links[i].prefix, path, length) == 0 &&
 		    strcmp(tree->links[i].prefix + length, "/") == 0)
 			return true;
-	}
-	TRY(parent_open(tree, path, true, &parent, &name, err));
-	if (mkdirat(parent, name, 0700) != 0 && errno != EEXIST)
+	return false;
+}
+
+bool tree_make_directory(struct tree *tree, const char *path, mode_t mode, struct error *err)
+{
+	struct tree_walk walk TREE_WALK_CLEANUP;
+	int fd FD_CLEANUP = -1;
+	const char *name;
+
+	tree_walk_init(&walk);
+	if (is_link_entry(tree, path)) /* it is made, and linked, by whoever approved it */
+		return true;
+	TRY(walk_to(&walk, tree, path, true, &name, err));
+	if (mkdirat(walk.fd, name, 0700) != 0 && errno != EEXIST)
 		return fail_at(tree, "create the directory", path, err);
-	fd = openat(parent, name, DIRECTORY_FLAGS);
+	fd = openat(walk.fd, name, DIRECTORY_FLAGS);
 	if (fd < 0)
 		return fail_at(tree, "open the directory", path, err);
 	mode |= S_IRUSR | S_IXUSR;
-	return mode_set(tree, fd, path, mode, mode | S_IRWXU, err);
+	if (fchmod(fd, mode | S_IRWXU) != 0)
+		return fail_at(tree, "set the mode of", path, err);
+	return tree_plan_mode(tree, path, mode, err);
 }
 
-/* With `replace` also one that an interrupted restore has sealed already. */
-static int file_create(int parent, const char *name, bool replace)
+/* Opens what an interrupted restore has sealed already, or a server's owner has. */
+static int file_unlock(int directory, const char *name, int flags)
 {
-	int flags = O_WRONLY | O_CREAT | FILE_FLAGS | (replace ? O_TRUNC : O_EXCL);
-	int fd = openat(parent, name, flags, 0600);
+	int sealed FD_CLEANUP = openat(directory, name, O_RDONLY | O_NONBLOCK | FILE_FLAGS);
 
-	if (fd >= 0 || errno != EACCES || !replace)
-		return fd;
-	int sealed FD_CLEANUP = openat(parent, name, O_RDONLY | O_NONBLOCK | FILE_FLAGS);
 	if (sealed < 0 || fchmod(sealed, 0600) != 0)
 		return -1;
-	return openat(parent, name, flags, 0600);
+	return openat(directory, name, flags, 0600);
 }
 
-static bool file_set(struct tree *tree, int fd, const char *path, mode_t mode, uint64_t size, struct error *err)
+static mode_t mode_wide(mode_t mode)
 {
-	if (size > INT64_MAX || ftruncate(fd, (off_t) size) != 0)
-		return fail_at(tree, "set the size of", path, err);
-	mode |= S_IRUSR;
-	return mode_set(tree, fd, path, mode, mode | S_IWUSR, err);
+	return mode | S_IRUSR | S_IWUSR;
 }
 
-bool tree_make_file(struct tree *tree, const char *path, mode_t mode, uint64_t size, bool replace, struct error *err)
+bool tree_make_file(struct tree_walk *walk, const struct tree_file *file, int *fd, struct error *err)
 {
-	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
+	int flags = O_WRONLY | O_CREAT | FILE_FLAGS | (file->replace ? O_TRUNC : O_EXCL);
+	mode_t mode = mode_wide(file->mode);
 	const char *name;
 
-	TRY(parent_open(tree, path, true, &parent, &name, err));
-	fd = file_create(parent, name, replace);
-	if (fd < 0 && errno == EEXIST)
-		return fail(err, ERROR_CORRUPT, "\"%s/%s\" is there already", tree->root, path);
-	if (fd < 0)
-		return fail_at(tree, "create", path, err);
-	return file_set(tree, fd, path, mode, size, err);
+	*fd = -1;
+	TRY(walk_to(walk, file->tree, file->path, true, &name, err));
+	*fd = openat(walk->fd, name, flags, 0600);
+	if (*fd < 0 && errno == EACCES && file->replace)
+		*fd = file_unlock(walk->fd, name, flags);
+	if (*fd < 0 && errno == EEXIST)
+		return fail(err, ERROR_CORRUPT, "\"%s/%s\" is there already", file->tree->root, file->path);
+	if (*fd < 0)
+		return fail_at(file->tree, "create", file->path, err);
+	if ((mode == 0600 && !file->replace) || fchmod(*fd, mode) == 0)
+		return true;
+	(void) fail_at(file->tree, "set the mode of", file->path, err);
+	fd_close(fd);
+	return false;
 }
 
-bool tree_keep_file(struct tree *tree, const char *path, mode_t mode, uint64_t size, bool *was_there, struct error *err)
+/* What the file has already, it is not given. */
+static bool file_fit(const struct tree_file *file, int fd, struct error *err)
 {
-	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
-	const char *name;
+	mode_t mode = mode_wide(file->mode);
 	struct stat status;
 
-	TRY(parent_open(tree, path, true, &parent, &name, err));
-	fd = openat(parent, name, O_WRONLY | O_NONBLOCK | FILE_FLAGS);
-	*was_there = fd >= 0;
-	if (!*was_there && errno == ENOENT)
-		return tree_make_file(tree, path, mode, size, false, err);
-	if (!*was_there || fstat(fd, &status) != 0)
-		return fail_at(tree, "open", path, err);
+	if (fstat(fd, &status) != 0)
+		return fail_at(file->tree, "stat", file->path, err);
 	if (!S_ISREG(status.st_mode))
-		return fail(err, ERROR_SYSTEM, "\"%s/%s\" is not a regular file", tree->root, path);
-	return file_set(tree, fd, path, mode, size, err);
+		return fail(err, ERROR_SYSTEM, "\"%s/%s\" is not a regular file", file->tree->root, file->path);
+	if ((uint64_t) status.st_size != file->size &&
+	    (file->size > INT64_MAX || ftruncate(fd, (off_t) file->size) != 0))
+		return fail_at(file->tree, "set the size of", file->path, err);
+	if ((status.st_mode & 07777) != mode && fchmod(fd, mode) != 0)
+		return fail_at(file->tree, "set the mode of", file->path, err);
+	return true;
 }
 
-bool tree_open_file(const struct tree *tree, const char *path, int *fd, struct error *err)
+bool tree_keep_file(struct tree_walk *walk, const struct tree_file *file, int *fd, struct error *err)
 {
-	int parent FD_CLEANUP = -1;
+	const int flags = O_RDWR | O_NONBLOCK | FILE_FLAGS;
 	const char *name;
 
-	TRY(parent_open(tree, path, false, &parent, &name, err));
-	*fd = openat(parent, name, O_RDONLY | FILE_FLAGS);
-	return *fd >= 0 ? true : fail_at(tree, "open", path, err);
+	*fd = -1;
+	TRY(walk_to(walk, file->tree, file->path, true, &name, err));
+	*fd = openat(walk->fd, name, flags);
+	if (*fd < 0 && errno == EACCES)
+		*fd = file_unlock(walk->fd, name, flags);
+	if (*fd < 0)
+		return errno == ENOENT ? true : fail_at(file->tree, "open", file->path, err);
+	if (file_fit(file, *fd, err))
+		return true;
+	fd_close(fd);
+	return false;
+}
+
+bool tree_open_file(struct tree_walk *walk, const struct tree_file *file, int *fd, struct error *err)
+{
+	const char *name;
+
+	*fd = -1;
+	TRY(walk_to(walk, file->tree, file->path, false, &name, err));
+	*fd = openat(walk->fd, name, O_WRONLY | FILE_FLAGS);
+	return *fd >= 0 ? true : fail_at(file->tree, "open", file->path, err);
 }
 
 static bool link_is(int parent, const char *name, const char *link)
@@ -258,27 +332,16 @@ static bool link_is(int parent, const char *name, const char *link)
 
 bool tree_make_symlink(const struct tree *tree, const char *path, const char *link, bool replace, struct error *err)
 {
-	int parent FD_CLEANUP = -1;
+	struct tree_walk walk TREE_WALK_CLEANUP;
 	const char *name;
 
-	TRY(parent_open(tree, path, true, &parent, &name, err));
-	if (symlinkat(link, parent, name) == 0)
+	tree_walk_init(&walk);
+	TRY(walk_to(&walk, tree, path, true, &name, err));
+	if (symlinkat(link, walk.fd, name) == 0)
 		return true;
 	if (errno != EEXIST)
 		return fail_at(tree, "create the link", path, err);
-	return replace && link_is(parent, name, link)
+	return replace && link_is(walk.fd, name, link)
 		       ? true
 		       : fail(err, ERROR_CORRUPT, "\"%s/%s\" is there already", tree->root, path);
-}
-
-bool tree_write(const struct tree *tree, const char *path, uint64_t offset, struct bytes content, struct error *err)
-{
-	int parent FD_CLEANUP = -1, fd FD_CLEANUP = -1;
-	const char *name;
-
-	TRY(parent_open(tree, path, false, &parent, &name, err));
-	fd = openat(parent, name, O_WRONLY | FILE_FLAGS);
-	if (fd < 0)
-		return fail_at(tree, "open", path, err);
-	return fd_write_all_at(fd, content, offset, path, err);
 }

@@ -218,7 +218,9 @@ def header_tag(keys, root, untagged):
     return hmac_sha256(hkdf(root, b"", b"pitr header v0"), untagged) if keys.encrypted else sha256(untagged)
 
 
-def content_id(root, repository_id, name, plain):
+def content_id(root, repository_id, name, kind, plain):
+    if kind == PACK:
+        return bytes(16)
     salt = sha256(repository_id + name.encode())
     hidden = gmac(hkdf(root, salt, b"pitr content hash v0"), plain)
     return hmac_sha256(hkdf(root, salt, b"pitr content id v0"), hidden)[:16]
@@ -319,6 +321,7 @@ class Header:
         demand(sealed or (self.ephemeral == bytes(32) and self.sealed_to == bytes(8)), "keys do not fit the class")
         demand(self.suite == 1 or self.host_key_id == bytes(8), "keys do not fit the class")
         demand((self.epoch != 0) == (sealed and self.kind != RECIPIENT), "the epoch does not fit the class")
+        demand(self.kind != PACK or self.content_id == bytes(16), "a pack has no content identity")
         demand(12 <= self.frame_log2 <= 24 and self.plain_size <= PLAIN_MAX, "sizes contradict each other")
         demand(self.meta_size == 0 or TAG < self.meta_size <= META_MAX + TAG, "sizes contradict each other")
         count = max(1, -(-self.plain_size >> self.frame_log2) if self.plain_size else 1)
@@ -410,7 +413,8 @@ def open_object(keys, data, **expected):
         begin, size = header.frame_range(index)
         parts.append(open_frame(header, key, index, data[begin : begin + size]))
     plain = b"".join(parts)
-    found = content_id(keys.root(header.repository_id), header.repository_id, header.name.decode(), plain)
+    root = keys.root(header.repository_id)
+    found = content_id(root, header.repository_id, header.name.decode(), header.kind, plain)
     demand(found == header.content_id, "its content is not what its header identifies")
     return plain
 
@@ -467,7 +471,7 @@ def seal_object(keys, name, plain, kind=FACT, object_class=HOST, codec=NONE, fra
         header.ephemeral = x25519_public(ephemeral_secret)
         header.sealed_to = public_key_id(public)
     header.nonce = nonce or os.urandom(32)
-    header.content_id = content_id(root, repository_id, name, plain)
+    header.content_id = content_id(root, repository_id, name, kind, plain)
     header.frame_count = len(parts)
     header.meta_size = len(meta) + TAG if meta else 0
     header.name = (overrides or {}).get("name", header.name)

@@ -22,22 +22,26 @@ static void header_repair(uint8_t *object, size_t size)
 		abort();
 }
 
-static void frames_open(const struct object_header *header, struct bytes object)
+static void frames_open(const struct secrets *secrets, const struct object_header *header, struct bytes object)
 {
-	struct frame_key key = {0};
+	struct frame_opener opener FRAME_OPENER_CLEANUP = {.header = NULL};
+	struct error err = {0};
 
+	if (!frame_opener_init(&opener, secrets, header, &err))
+		return;
 	for (uint32_t i = 0; i < header->frame_count; i++) {
-		struct error err = {0};
 		uint64_t offset;
-		size_t size;
-		BUF(plain, PLAIN_ROOM);
+		size_t size, plain_size = object_frame_plain_size(header, i);
+		uint8_t *plain;
 
 		object_frame_range(header, i, &offset, &size);
-		if (offset + size > object.size)
+		if (offset + size > object.size || plain_size > PLAIN_ROOM)
 			return;
-		if (!object_open_frame(header, &key, i, bytes_slice(object, (size_t) offset, size), &plain, &err) &&
-		    plain.size != 0)
+		plain = malloc(plain_size + 1);
+		if (plain == NULL)
 			abort();
+		(void) !frame_opener_run(&opener, i, bytes_slice(object, (size_t) offset, size), plain, &err);
+		free(plain);
 	}
 }
 
@@ -57,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > FIXED_SIZE)
 		header_repair(object, size);
 	if (object_open_header(secrets, &identity, bytes_of(object, size), &header, &whole_size, &header_need, &err))
-		frames_open(&header, bytes_of(object, size));
+		frames_open(secrets, &header, bytes_of(object, size));
 	free(object);
 	secrets_close(secrets);
 	return 0;

@@ -114,28 +114,30 @@ static bool meta_is_right(const struct secrets *secrets, struct bytes object)
 	       bytes_equal(buf_bytes(&meta), bytes_of_text(meta_text));
 }
 
+/* Each frame alone and in the wrong order, through one opener. */
 static bool frames_are_right(const struct secrets *secrets, struct bytes object, struct bytes plain)
 {
 	struct object_header header OBJECT_HEADER_CLEANUP = {0};
-	struct frame_key key;
+	struct frame_opener opener FRAME_OPENER_CLEANUP = {.header = NULL};
 	struct error err = {0};
-	uint64_t whole = 0;
-	size_t need = 0;
-	BUF(got, ROOM);
+	uint8_t got[FRAME];
+	uint64_t whole = 0, begin;
+	size_t need = 0, size;
 
 	if (!object_open_header(secrets, &identity, object, &header, &whole, &need, &err) ||
-	    !object_frame_key(secrets, &header, &key, &err))
+	    !frame_opener_init(&opener, secrets, &header, &err))
+		return false;
+	object_frame_range(&header, 0, &begin, &size);
+	if (object_frames_size(&header, 0, header.frame_count - 1) != whole - begin)
 		return false;
 	for (uint32_t i = header.frame_count; i-- > 0;) {
-		size_t begin = (size_t) i << FRAME_LOG2, size = plain.size - begin;
-		uint64_t offset;
-		size_t stored;
+		struct bytes expected =
+			bytes_slice(plain, (size_t) i << FRAME_LOG2, object_frame_plain_size(&header, i));
 
-		size = size < FRAME ? size : FRAME;
-		object_frame_range(&header, i, &offset, &stored);
-		buf_clear(&got);
-		if (!object_open_frame(&header, &key, i, bytes_slice(object, (size_t) offset, stored), &got, &err) ||
-		    !bytes_equal(buf_bytes(&got), bytes_slice(plain, begin, size)))
+		object_frame_range(&header, i, &begin, &size);
+		if (!frame_opener_run(&opener, i, bytes_slice(object, (size_t) begin, size), got, &err) ||
+		    !bytes_equal(bytes_of(got, expected.size), expected) ||
+		    frame_opener_run(&opener, i, bytes_slice(object, (size_t) begin, size - 1), got, &err))
 			return false;
 	}
 	return true;

@@ -45,6 +45,10 @@ static void test_ranges(void)
 	is_text(ranges(&comparison, 4000, 8193), "4000+96 8192+1", "one that begins and ends in pieces that do");
 	is_text(ranges(&comparison, 0, 0), "", "an empty one");
 	comparison_release(&comparison);
+	ok(comparison_init(&comparison, 5000, 0, 0, NULL, &err), "a file of which no digest is known");
+	is_text(ranges(&comparison, 10, 5000), "10+4990", "all of it differs");
+	is_text(ranges(&comparison, 5000, 5000), "", "… and nothing behind it");
+	comparison_release(&comparison);
 }
 
 static void test_paths(void)

@@ -25,11 +25,26 @@ static bool is_there(const char *directory, const char *name)
 	return lstat(path, &status) == 0;
 }
 
+static struct tree_walk walk;
+
+/* Of three bytes, the first of which is not written. */
 static bool make_file(struct tree *tree, const char *path, bool replace)
 {
+	const struct tree_file file = {.tree = tree, .path = path, .mode = 0640, .size = 3, .replace = replace};
 	struct error err = {0};
+	int fd FD_CLEANUP = -1;
 
-	return tree_make_file(tree, path, 0640, 3, replace, &err) && tree_write(tree, path, 1, bytes_of("xy", 2), &err);
+	return tree_make_file(&walk, &file, &fd, &err) && fd_resize(fd, 3, path, &err) &&
+	       fd_write_all_at(fd, bytes_of("xy", 2), 1, path, &err);
+}
+
+static bool open_file(struct tree *tree, const char *path)
+{
+	const struct tree_file file = {.tree = tree, .path = path, .mode = 0640, .size = 3};
+	struct error err = {0};
+	int fd FD_CLEANUP = -1;
+
+	return tree_open_file(&walk, &file, &fd, &err);
 }
 
 static bool make_directory(struct tree *tree, const char *path)
@@ -72,9 +87,13 @@ static void test_ordinary(struct tree *tree)
 
 static bool keep_file(struct tree *tree, const char *path, uint64_t size, bool *was_there)
 {
+	const struct tree_file file = {.tree = tree, .path = path, .mode = 0644, .size = size};
 	struct error err = {0};
+	int fd FD_CLEANUP = -1;
+	bool done = tree_keep_file(&walk, &file, &fd, &err);
 
-	return tree_keep_file(tree, path, 0644, size, was_there, &err);
+	*was_there = fd >= 0;
+	return done;
 }
 
 static void test_kept(struct tree *tree)
@@ -83,7 +102,6 @@ static void test_kept(struct tree *tree)
 	struct stat status;
 	struct error err;
 	bool was_there = false;
-	int fd FD_CLEANUP = -1;
 	BUF(content, 100);
 
 	ok(keep_file(tree, "base/1/1234", 5, &was_there) && was_there, "a file that is there is kept");
@@ -92,8 +110,11 @@ static void test_kept(struct tree *tree)
 	ok(fs_read_file(path, &content, &err) && content.size == 5 && memcmp(content.data, "\0xy\0\0", 5) == 0,
 	   "… and its size");
 	ok(keep_file(tree, "base/1/1234", 3, &was_there) && was_there, "… also a smaller one");
-	ok(tree_open_file(tree, "base/1/1234", &fd, &err), "it can be read");
-	ok(keep_file(tree, "base/3/1", 3, &was_there) && !was_there, "one that is not there is made");
+	ok(chmod(path, 0400) == 0 && keep_file(tree, "base/1/1234", 3, &was_there) && was_there,
+	   "… also one that its owner cannot write");
+	ok(open_file(tree, "base/1/1234"), "it can be written");
+	ok(keep_file(tree, "base/3/1", 3, &was_there) && !was_there && !is_there(root, "base/3/1"),
+	   "one that is not there is not made");
 	ok(!keep_file(tree, "base/2", 3, &was_there), "a directory is no file");
 }
 
@@ -112,13 +133,11 @@ static void test_links(struct tree *tree)
 	ok(!make_file(tree, "file_away", false) && !make_file(tree, "file_away", true) && !is_there(outside, "target"),
 	   "a link at the end is not followed");
 	bool was_there;
-	int fd FD_CLEANUP = -1;
 	ok(!keep_file(tree, "file_away", 0, &was_there) && !keep_file(tree, "away/x", 0, &was_there) &&
 		   !is_there(outside, "target"),
 	   "… nor to keep what is there");
-	ok(!tree_open_file(tree, "away/x", &fd, &err) && !tree_open_file(tree, "file_away", &fd, &err),
-	   "… nor to read");
-	ok(!tree_write(tree, "file_away", 0, bytes_of("x", 1), &err) && !is_there(outside, "target"), "… nor to write");
+	ok(!open_file(tree, "away/x") && !open_file(tree, "file_away") && !is_there(outside, "target"),
+	   "… nor to write");
 	ok(!tree_make_symlink(tree, "away/l", "/etc", false, &err) && !is_there(outside, "l"), "… nor to make links");
 	ok(tree_make_symlink(tree, "own/l", "/etc", false, &err) && !make_file(tree, "own/l/x", false),
 	   "a link that was asked for is not followed either");
@@ -145,14 +164,23 @@ static bool mode_is(const char *directory, const char *name, mode_t mode)
 	return stat(path, &status) == 0 && (status.st_mode & 07777) == mode;
 }
 
+/* A file that its owner must not write in the end. */
+static bool make_key(struct tree *tree, const char *path, mode_t mode, bool replace)
+{
+	const struct tree_file file = {.tree = tree, .path = path, .mode = mode, .size = 2, .replace = replace};
+	struct error err = {0};
+	int fd FD_CLEANUP = -1;
+
+	return tree_plan_mode(tree, path, mode, &err) && tree_make_file(&walk, &file, &fd, &err) &&
+	       fd_write_all(fd, bytes_of("xy", 2), path, &err);
+}
+
 static bool make_locked(struct tree *tree, bool replace)
 {
 	struct error err;
 
 	return tree_make_directory(tree, "locked", 0500, &err) && tree_make_directory(tree, "locked/in", 0550, &err) &&
-	       tree_make_file(tree, "locked/in/key", 0400, 2, replace, &err) &&
-	       tree_make_file(tree, "locked/key", 0040, 2, replace, &err) &&
-	       tree_write(tree, "locked/in/key", 0, bytes_of("xy", 2), &err);
+	       make_key(tree, "locked/in/key", 0400, replace) && make_key(tree, "locked/key", 0040, replace);
 }
 
 static void test_modes(struct tree *tree)
@@ -177,6 +205,27 @@ static void test_modes(struct tree *tree)
 	   "… unless a restore is resumed and it is the same");
 }
 
+/* What is remembered of the last directory is never taken for another one. */
+static void test_walk(struct tree *tree)
+{
+	struct tree other TREE_CLEANUP = {.fd = -1};
+	struct error err = {0};
+
+	ok(make_file(tree, "base/7/1", false) && make_file(tree, "base/7/2", false) &&
+		   make_file(tree, "base/77", false) && make_file(tree, "base/71/1", false) &&
+		   make_file(tree, "top", false) && make_file(tree, "top2", false),
+	   "files in one directory after the other");
+	ok(is_there(root, "base/7/1") && is_there(root, "base/7/2") && is_there(root, "base/77") &&
+		   is_there(root, "base/71/1") && is_there(root, "top") && is_there(root, "top2"),
+	   "… are where they belong");
+	ok(tree_open(outside, 0, &other, &err) && make_file(tree, "base/8/1", false) &&
+		   make_file(&other, "base/8/2", false),
+	   "files of another tree, in a directory of the same name");
+	ok(is_there(outside, "base/8/2") && !is_there(root, "base/8/2"), "… are in that one");
+	ok(!make_file(tree, "base/7/1/x", false) && make_file(tree, "base/7/3", false) && is_there(root, "base/7/3"),
+	   "a walk that failed does not lead astray");
+}
+
 int main(void)
 {
 	struct tree tree TREE_CLEANUP = {.fd = -1};
@@ -191,12 +240,15 @@ int main(void)
 	path_in(space, base, "space");
 	if (mkdir(root, 0700) != 0 || mkdir(outside, 0700) != 0 || mkdir(space, 0700) != 0)
 		abort();
+	tree_walk_init(&walk);
 	ok(tree_open(root, 1, &tree, &err) && tree_add_link(&tree, 16384, space, &err), "a tree is opened");
 	test_ordinary(&tree);
 	test_kept(&tree);
 	test_links(&tree);
 	test_tablespaces(&tree);
 	test_modes(&tree);
+	test_walk(&tree);
+	tree_walk_release(&walk);
 	(void) snprintf(command, sizeof(command), "chmod -R u+w %s && rm -r %s", base, base);
 	ok(system(command) == 0, "the directory is removed");
 	return done_testing();
