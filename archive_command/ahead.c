@@ -16,6 +16,10 @@
 /* No segment is begun later than this after the first. The server waits meanwhile, and so does a fast shutdown. */
 #define AHEAD_TIME_MAX_MS 5000
 
+/* Workers for each job: while one sends, another computes (repo_put() lets no more of them do that than there are
+ * jobs). */
+#define JOB_WORKERS 2
+
 /* What a worker holds besides the segment and its object: summary, meta, the connection's buffers. */
 #define WORKER_SIZE (4 * MiB)
 /* File descriptors of a worker (connection, segment, record), and of the program. */
@@ -37,8 +41,8 @@ int ahead_workers(const struct options *options, uint32_t segment_size)
 	int64_t count = options->memory / (2 * (int64_t) segment_size + (int64_t) WORKER_SIZE);
 	struct rlimit files;
 
-	if (count > options->jobs)
-		count = options->jobs;
+	if (count > JOB_WORKERS * options->jobs)
+		count = JOB_WORKERS * options->jobs;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
 	    count > ((int64_t) files.rlim_cur - PROGRAM_FILES) / WORKER_FILES)
 		count = ((int64_t) files.rlim_cur - PROGRAM_FILES) / WORKER_FILES;

@@ -14,8 +14,9 @@
 #include "prefetched.h"
 #include "repo/wal_store.h"
 
-/* What is written and counted at a time, so that it is still in the cache the second time. */
-#define PIECE_SIZE (256 * KiB)
+/* What is written and counted at a time: in the processor's cache the second time, and enough for the kernel to take
+ * its own in large pieces too, which costs it a third of what small ones do. */
+#define PIECE_SIZE (2 * MiB)
 
 enum lane_state { LANE_FREE, LANE_FLYING, LANE_LANDED };
 
@@ -41,6 +42,7 @@ static bool content_write(int fd, struct bytes content, const char *name, uint32
 {
 	uint32_t sum = CRC32C_INIT;
 
+	fd_reserve(fd, content.size);
 	while (content.size > 0) {
 		struct bytes piece = bytes_slice(content, 0, content.size < PIECE_SIZE ? content.size : PIECE_SIZE);
 

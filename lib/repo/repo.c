@@ -65,6 +65,7 @@ static bool repo_new(const struct options *options, struct repo **repo, struct e
 	if (made == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
 	(void) pthread_mutex_init(&made->unlocking, NULL);
+	(void) sem_init(&made->sealing, 0, options->jobs > 0 ? (unsigned int) options->jobs : 1);
 	if (!repo_prepare(made, options, err)) {
 		repo_close(made);
 		return false;
@@ -79,6 +80,7 @@ void repo_close(struct repo *repo)
 		return;
 	storage_close(repo->storage);
 	secrets_close(repo->secrets);
+	(void) sem_destroy(&repo->sealing);
 	(void) pthread_mutex_destroy(&repo->unlocking);
 	free(repo);
 }
@@ -139,8 +141,12 @@ bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum ob
 	struct object_identity identity = repo_object(repo, key, kind);
 	BUF(object, object_size_max(plain.size, meta.size, OBJECT_FRAME_LOG2_DEFAULT));
 
-	TRY(object_seal(repo->secrets, &identity, class, compression_of(repo, kind), OBJECT_FRAME_LOG2_DEFAULT, meta,
-			plain, &object, err));
+	while (sem_wait(&repo->sealing) != 0 && errno == EINTR) {
+	}
+	bool is_sealed = object_seal(repo->secrets, &identity, class, compression_of(repo, kind),
+				     OBJECT_FRAME_LOG2_DEFAULT, meta, plain, &object, err);
+	(void) sem_post(&repo->sealing);
+	TRY(is_sealed);
 	if (stored_size != NULL)
 		*stored_size = object.size;
 	return storage_put(repo->storage, key, buf_bytes(&object), err);

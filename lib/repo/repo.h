@@ -7,6 +7,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "codec/builder.h"
 #include "config/options.h"
@@ -22,6 +23,7 @@ struct repo {
 	char host[256];		   /* who writes, for the meta of objects */
 	char directory[1024];	   /* … from which data directory; empty: not known */
 	pthread_mutex_t unlocking; /* guards secrets->epochs */
+	sem_t sealing;		   /* so many threads compress and seal at a time as there are jobs */
 };
 
 /* Opens the repository of the settings for the cluster with this system identifier; 0: that of --system, else the
@@ -37,7 +39,8 @@ void repo_close(struct repo *repo); /* NULL is fine */
 #define REPO_CLEANUP __attribute__((cleanup(repo_cleanup)))
 void repo_cleanup(struct repo **repo);
 
-/* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. */
+/* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. Who calls it from
+ * more threads than there are jobs has some that wait for the network while others compute. */
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
 	      struct bytes plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
 /* The same for an object whose frames are made by the caller: begins it, in `object`, which the caller owns … */
