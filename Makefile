@@ -100,6 +100,7 @@ clean:
 
 include tools/docs.mk
 include tools/check.mk
+include bench/bench.mk
 
 -include $(shell find $(BUILD) -path $(BUILD)/pg -prune -o -type f -name '*.d' -print 2>/dev/null)
 

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Installs the Debian 12 packages that are missing for the named purposes, and nothing else.
 #
-#   tools/install-packages.sh build|demo|check|lint ...
+#   tools/install-packages.sh build|demo|check|lint|bench ...
 #
 # Runs as root or through sudo. Touches neither the network nor the machine when everything is there. The settings of
-# this machine stay as they are: no PostgreSQL cluster is created and none is started.
+# this machine stay as they are: no PostgreSQL cluster is created, and no service is started.
 set -euo pipefail
 
 complain() {
@@ -33,8 +33,14 @@ packages_for() {
 	lint)
 		echo clang clang-format clang-tidy cppcheck shellcheck universal-ctags
 		;;
+	bench)
+		# The servers and what starts them; what pgBackRest is unpacked with; plain programs; plots.
+		echo postgresql-15 util-linux perl nginx-light libnginx-mod-http-perl openssl \
+			ceph-mon ceph-osd radosgw ceph-common \
+			mmdebstrap patchelf debian-archive-keyring curl lz4 gnuplot-nox
+		;;
 	*)
-		complain "unknown purpose \"$1\"" "one of build, demo, check, lint"
+		complain "unknown purpose \"$1\"" "one of build, demo, check, lint, bench"
 		;;
 	esac
 }
@@ -51,6 +57,16 @@ as_root() {
 	else
 		complain "packages are missing: ${missing[*]}" "run this as root, or install sudo"
 	fi
+}
+
+# Debian's nginx is started when it is installed, unless /usr/sbin/policy-rc.d forbids it; it is there only meanwhile.
+forbid_services() {
+	local policy=/usr/sbin/policy-rc.d
+	[ ! -e $policy ] || return 0
+	printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+	as_root chmod 755 $policy
+	# shellcheck disable=SC2064 # the name of now
+	trap "as_root rm -f $policy" EXIT
 }
 
 apt_install() {
@@ -75,7 +91,7 @@ install_server() {
 	trap - EXIT
 }
 
-[ $# -gt 0 ] || complain "no purpose given" "usage: ${0##*/} build|demo|check|lint ..."
+[ $# -gt 0 ] || complain "no purpose given" "usage: ${0##*/} build|demo|check|lint|bench ..."
 command -v dpkg-query >/dev/null || complain "this machine has no dpkg" "install the libraries that README.md lists by hand"
 
 missing=()
@@ -91,5 +107,8 @@ as_root apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update -qq >&2 
 	complain "could not read the package lists" "missing are: ${missing[*]}"
 if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
 	install_server
+fi
+if [[ " ${missing[*]} " == *" nginx-light "* ]]; then
+	forbid_services
 fi
 apt_install "${missing[@]}"

@@ -3,12 +3,8 @@
 #
 #   tools/install-postgres.sh VERSION DIRECTORY
 #
-# Unpacks Debian's packages of a later release into DIRECTORY without running a maintainer script, and points the
-# programs at the C library that came with them; they then run without a chroot, with this machine's shell and with
-# our programs as archive_command. Nothing outside DIRECTORY changes. The bin directory is
-# DIRECTORY/usr/lib/postgresql/VERSION/bin. A DIRECTORY that is already complete is left as it is.
-#
-# The mirror is the one this machine's apt uses for its own release.
+# Takes them from Debian's packages of another release (tools/unpack-package.sh); nothing outside DIRECTORY changes. The
+# bin directory is DIRECTORY/usr/lib/postgresql/VERSION/bin. A DIRECTORY that is already complete is left as it is.
 set -euo pipefail
 
 complain() {
@@ -17,7 +13,7 @@ complain() {
 	exit 1
 }
 
-suite_of_version() {
+release_of_version() {
 	case $1 in
 	13) echo bullseye ;;
 	15) echo bookworm ;;
@@ -27,74 +23,9 @@ suite_of_version() {
 	esac
 }
 
-# The address apt has for the machine's own release, without its update and security pockets.
-mirror_of_machine() {
-	local codename
-	# shellcheck source=/dev/null
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	apt-get indextargets --format "\$(IDENTIFIER) \$(RELEASE) \$(REPO_URI)" |
-		awk -v codename="$codename" '$1 == "Packages" && $2 == codename { print $3; exit }'
-}
-
 [ $# -eq 2 ] || complain "two arguments are needed: VERSION DIRECTORY"
 version=$1
-suite=$(suite_of_version "$version")
-mkdir -p "$2"
-directory=$(cd "$2" && pwd -P)
-marker=$directory/.complete
-bin=$directory/usr/lib/postgresql/$version/bin
-
-# The path is part of the programs, so a tree that was moved or copied is not complete.
-[ "$(cat "$marker" 2>/dev/null)" != "$version $directory" ] || exit 0
-
-for program in mmdebstrap patchelf; do
-	command -v $program >/dev/null || complain "the program \"$program\" is missing" "run: make packages"
-done
-mirror=$(mirror_of_machine)
-[ -n "$mirror" ] || complain "no Debian mirror is configured" "add the release's main archive to /etc/apt/sources.list"
-
-# Two calls at once would unpack over one another.
-exec 9>"$directory.lock"
-flock 9
-[ "$(cat "$marker" 2>/dev/null)" != "$version $directory" ] || exit 0
-
-echo "installing PostgreSQL $version of Debian $suite from $mirror into $directory"
-rm -rf "$directory"
-mkdir -p "$directory"
-log=$directory.log
-
-# LLVM is 160 MB that no test uses (jit falls back to the interpreter); the others are read by nobody here.
-excluded=()
-for path in 'libLLVM*' 'libz3*' '*/bitcode/*' '*/llvmjit*' '/usr/share/doc/*' '/usr/share/man/*' \
-	'/usr/share/locale/*' '/usr/share/zoneinfo/*' '/usr/lib/*/perl*' '/usr/share/perl/*' \
-	'/usr/lib/*/gconv/*' '/var/cache/*'; do
-	excluded+=(--dpkgopt="path-exclude=*$path")
-done
-# Testing's index is signed for a week only, and a mirror may be frozen at some day.
-mmdebstrap --variant=extract --mode="$([ "$(id -u)" -eq 0 ] && echo root || echo auto)" \
-	--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
-	--aptopt='APT::Install-Recommends "false"' "${excluded[@]}" \
-	--include="postgresql-$version" "$suite" "$directory" "$mirror" >"$log" 2>&1 || {
-	tail -n 15 "$log" >&2
-	complain "could not unpack PostgreSQL $version of Debian $suite from $mirror" "the whole log is in \"$log\""
-}
-[ -x "$bin/postgres" ] || complain "the packages of PostgreSQL $version hold no \"$bin/postgres\"" "see \"$log\""
-
-# The C library of a merged /usr lies among the others. Bullseye's does not, and is older than this machine's: there the
-# programs take this machine's C library, and from DIRECTORY what they link besides.
-libraries=$directory/usr/lib/$(gcc -print-multiarch)
-interpreter=
-if [ -e "$libraries/libc.so.6" ]; then
-	interpreter=$(find "$directory/usr/lib64" "$directory/usr/lib" -maxdepth 2 -name 'ld-linux*.so.*' -print -quit 2>/dev/null || true)
-fi
-for program in "$bin"/*; do
-	patchelf ${interpreter:+--set-interpreter "$interpreter"} --force-rpath \
-		--set-rpath "$libraries" "$program" 2>>"$log" ||
-		[ "$(head -c 2 "$program")" = '#!' ] || complain "could not patch \"$program\"" "see \"$log\""
-done
-
-rm -rf "${directory:?}/var"
-chmod -R a+rX "$directory"
-"$bin/postgres" --version >>"$log" 2>&1 || complain "PostgreSQL $version does not start here" "see \"$log\""
-echo "$version $directory" >"$marker"
-echo "installed $("$bin/postgres" --version)"
+release=$(release_of_version "$version")
+bin=usr/lib/postgresql/$version/bin
+"$(dirname "$0")/unpack-package.sh" "postgresql-$version" "$release" "$2" "$bin"
+"$2/$bin/postgres" --version >/dev/null || complain "PostgreSQL $version does not start here" "see \"$2.log\""

@@ -8,7 +8,7 @@ DEBIAN_libzstd   := libzstd-dev
 DEBIAN_jansson   := libjansson-dev
 DEBIAN_expat     := libexpat1-dev
 
-ifeq (,$(filter clean packages demo check check-full,$(MAKECMDGOALS)))
+ifeq (,$(filter clean packages demo check check-full bench bench-short,$(MAKECMDGOALS)))
 ifeq (,$(shell command -v pkg-config))
 $(error pkg-config is missing; install the Debian package pkg-config, or run: sudo make packages)
 endif
