@@ -65,7 +65,9 @@ static bool repo_new(const struct options *options, struct repo **repo, struct e
 	if (made == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
 	(void) pthread_mutex_init(&made->unlocking, NULL);
-	(void) sem_init(&made->sealing, 0, options->jobs > 0 ? (unsigned int) options->jobs : 1);
+	(void) pthread_mutex_init(&made->sealing_lock, NULL);
+	(void) pthread_cond_init(&made->sealing_changed, NULL);
+	made->jobs = options->jobs;
 	if (!repo_prepare(made, options, err)) {
 		repo_close(made);
 		return false;
@@ -80,7 +82,8 @@ void repo_close(struct repo *repo)
 		return;
 	storage_close(repo->storage);
 	secrets_close(repo->secrets);
-	(void) sem_destroy(&repo->sealing);
+	(void) pthread_cond_destroy(&repo->sealing_changed);
+	(void) pthread_mutex_destroy(&repo->sealing_lock);
 	(void) pthread_mutex_destroy(&repo->unlocking);
 	free(repo);
 }
@@ -135,17 +138,33 @@ static struct compression compression_of(const struct repo *repo, enum object_ki
 	return kind == OBJECT_WAL_INDEX ? index : repo->compression;
 }
 
+static void sealing_begin(struct repo *repo)
+{
+	(void) pthread_mutex_lock(&repo->sealing_lock);
+	while (repo->jobs > 0 && repo->sealing >= repo->jobs)
+		(void) pthread_cond_wait(&repo->sealing_changed, &repo->sealing_lock);
+	repo->sealing++;
+	(void) pthread_mutex_unlock(&repo->sealing_lock);
+}
+
+static void sealing_end(struct repo *repo)
+{
+	(void) pthread_mutex_lock(&repo->sealing_lock);
+	repo->sealing--;
+	(void) pthread_cond_signal(&repo->sealing_changed);
+	(void) pthread_mutex_unlock(&repo->sealing_lock);
+}
+
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
 	      struct bytes plain, uint64_t *stored_size, struct error *err)
 {
 	struct object_identity identity = repo_object(repo, key, kind);
 	BUF(object, object_size_max(plain.size, meta.size, OBJECT_FRAME_LOG2_DEFAULT));
 
-	while (sem_wait(&repo->sealing) != 0 && errno == EINTR) {
-	}
+	sealing_begin(repo);
 	bool is_sealed = object_seal(repo->secrets, &identity, class, compression_of(repo, kind),
 				     OBJECT_FRAME_LOG2_DEFAULT, meta, plain, &object, err);
-	(void) sem_post(&repo->sealing);
+	sealing_end(repo);
 	TRY(is_sealed);
 	if (stored_size != NULL)
 		*stored_size = object.size;

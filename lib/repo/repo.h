@@ -7,7 +7,6 @@
 #pragma once
 
 #include <pthread.h>
-#include <semaphore.h>
 
 #include "codec/builder.h"
 #include "config/options.h"
@@ -20,10 +19,13 @@ struct repo {
 	struct layout layout;
 	uint8_t id[16];
 	struct compression compression;
-	char host[256];		   /* who writes, for the meta of objects */
-	char directory[1024];	   /* … from which data directory; empty: not known */
-	pthread_mutex_t unlocking; /* guards secrets->epochs */
-	sem_t sealing;		   /* so many threads compress and seal at a time as there are jobs */
+	char host[256];		      /* who writes, for the meta of objects */
+	char directory[1024];	      /* … from which data directory; empty: not known */
+	pthread_mutex_t unlocking;    /* guards secrets->epochs */
+	int64_t jobs;		      /* no more threads compress and seal at a time; 0: no limit */
+	int64_t sealing;	      /* those that do */
+	pthread_mutex_t sealing_lock; /* guards it */
+	pthread_cond_t sealing_changed;
 };
 
 /* Opens the repository of the settings for the cluster with this system identifier; 0: that of --system, else the

@@ -505,7 +505,7 @@ static void test_format_settings(void)
 	if (getcwd(here, sizeof(here)) == NULL)
 		here[0] = '\0';
 	snprintf(expected, sizeof(expected),
-		 " --config=%s --repo='/it'\\''s' --cluster=main --key-file=%s/k --retry-for='2 min' "
+		 " --config=%s --repo='/it'\\''s' --cluster=main --key-file=%s/k --jobs=3 --retry-for='2 min' "
 		 "--s3-create-only=off",
 		 config_path, here);
 	is_text(text, expected, "those it takes, that are not default, with full paths, quoted for the shell");
