@@ -32,6 +32,7 @@ void stream_init(struct stream *stream, struct repo *repo, struct backup *backup
 void stream_release(struct stream *stream)
 {
 	intake_close(&stream->intake);
+	lz4_stream_release(&stream->lz4);
 	buf_release(&stream->label);
 	buf_release(&stream->control);
 	buf_release(&stream->mark);
@@ -152,6 +153,7 @@ static bool stream_begin(void *context, const struct base_backup_start *start, s
 	uint64_t total = 0;
 
 	stream->begun_us = clock_now_us();
+	stream->is_compressed = start->is_compressed;
 	backup->start_lsn = start->lsn;
 	backup->start_timeline = start->timeline;
 	TRY(layout_new_label(start->timeline, start->lsn, backup->label, err));
@@ -171,6 +173,8 @@ static bool stream_end_archive(struct stream *stream, struct error *err)
 	if (!stream->is_archive_open)
 		return true;
 	stream->is_archive_open = false;
+	if (stream->is_compressed && !lz4_stream_finish(&stream->lz4, err))
+		return fail_in(err, "the archive that the server sent");
 	return tar_finish(&stream->tar, err);
 }
 
@@ -187,6 +191,10 @@ static bool stream_archive(void *context, const struct base_backup_tablespace *t
 	if (tablespace->oid != 0)
 		(void) snprintf(stream->prefix, sizeof(stream->prefix), "pg_tblspc/%" PRIu32 "/", tablespace->oid);
 	tar_init(&stream->tar, visitor);
+	if (stream->is_compressed) {
+		lz4_stream_release(&stream->lz4);
+		TRY(lz4_stream_init(&stream->lz4, err));
+	}
 	stream->is_archive_open = true;
 	return true;
 }
@@ -206,14 +214,35 @@ static bool stream_manifest(void *context, struct error *err)
 	return intake_begin_file(&stream->intake, &file, err);
 }
 
+/* Progress counts what the server reads, as its estimate does, and not what passes the network. */
+static bool stream_archive_data(struct stream *stream, struct bytes content, struct error *err)
+{
+	progress_add(&stream->progress, content.size);
+	return tar_parse(&stream->tar, content, err);
+}
+
+static bool stream_compressed_data(struct stream *stream, struct bytes stored, struct error *err)
+{
+	struct bytes content;
+
+	do {
+		if (!lz4_stream_decode(&stream->lz4, &stored, &content, err))
+			return fail_in(err, "the archive that the server sent");
+		TRY(stream_archive_data(stream, content, err));
+	} while (stored.size > 0 || content.size > 0);
+	return true;
+}
+
 static bool stream_data(void *context, struct bytes content, struct error *err)
 {
 	struct stream *stream = context;
 
-	progress_add(&stream->progress, content.size);
-	if (stream->is_manifest_open)
+	if (stream->is_manifest_open) {
+		progress_add(&stream->progress, content.size);
 		return intake_add(&stream->intake, content, err);
-	return tar_parse(&stream->tar, content, err);
+	}
+	return stream->is_compressed ? stream_compressed_data(stream, content, err)
+				     : stream_archive_data(stream, content, err);
 }
 
 struct base_backup_visitor stream_visitor(struct stream *stream)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/progress.h"
+#include "codec/lz4.h"
 #include "intake.h"
 #include "pg/page_checksum.h"
 #include "pg/replication.h"
@@ -29,6 +30,8 @@ struct stream {
 	struct relations *relations; /* begun with the backup; borrowed */
 	struct intake intake;
 
+	bool is_compressed;    /* the archives, by the server */
+	struct lz4_stream lz4; /* the current one */
 	struct tar tar;
 	bool is_archive_open;
 	bool is_manifest_open;

@@ -25,13 +25,13 @@ sub rows {
 	return row_description(@$names) . join('', map { row(@$_) } @rows) . message('C', "SELECT\0");
 }
 sub copy { return message('d', $_[0]) }
-sub server_error { return message('E', "SERROR\0VERROR\0C55000\0M$_[0]\0\0") }
+sub server_error { return message('E', "SERROR\0VERROR\0C" . ($_[1] // '55000') . "\0M$_[0]\0\0") }
 
 my %settings = (
 	wal_level => 'replica', archive_mode => 'on', archive_command => 'x', archive_library => '', data_checksums => 'on',
 	wal_segment_size => '16MB', block_size => '8192', segment_size => '1GB', checkpoint_timeout => '5min');
 
-# Serves one connection and leaves, without END blocks: $answer is what comes for BASE_BACKUP.
+# Serves one connection and leaves, without END blocks: $answer is what comes for BASE_BACKUP, or a sub that says so.
 sub serve {
 	my ($socket, $answer) = @_;
 	my $take = sub {
@@ -58,8 +58,9 @@ sub serve {
 			syswrite $socket, rows([qw(systemid timeline xlogpos dbname)], [ $system_identifier, 1, '0/3000000', undef ]) . $ready;
 		}
 		elsif ($content =~ /^BASE_BACKUP/) {
-			for (my $at = 0; $at < length $answer; $at += 65536) { syswrite $socket, substr($answer, $at, 65536) or POSIX::_exit(0) }
-			POSIX::_exit(0) if substr($answer, -6) ne $ready;
+			my $said = ref $answer ? $answer->($content) : $answer;
+			for (my $at = 0; $at < length $said; $at += 65536) { syswrite $socket, substr($said, $at, 65536) or POSIX::_exit(0) }
+			POSIX::_exit(0) if substr($said, -6) ne $ready;
 		}
 		else { POSIX::_exit(0) }
 	}
@@ -100,9 +101,9 @@ sub answer {
 }
 sub cut { my ($answer, $size) = @_; return substr $answer, 0, $size }
 
-# Runs against a server that answers so; returns (status, stderr).
+# Runs against a server that answers so; returns (status, stderr). With tls => 1 the connection is encrypted.
 sub backup_of {
-	my ($answer) = @_;
+	my ($answer, %how) = @_;
 	my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "could not listen: $!\n";
 	my $pid = fork // die "could not fork: $!\n";
 	if ($pid == 0) {
@@ -116,11 +117,35 @@ sub backup_of {
 		}
 		POSIX::_exit(0);
 	}
-	my ($status, undef, $stderr) = run_program([ 'pitr-basebackup', $repo->options, '-h', '127.0.0.1', '-p', $listener->sockport,
-			'-U', 'x', '--checkpoint=fast', '--wal-timeout=1s' ], timeout => 60);
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
+	my $front = $how{tls} ? tls_front($listener->sockport) : undef;
+	my $port = $front ? $front->{port} : $listener->sockport;
+	my ($status, undef, $stderr) = run_program([ 'pitr-basebackup', $repo->options, '-h', '127.0.0.1', '-p', $port,
+			'-U', 'x', '--checkpoint=fast', '--wal-timeout=1s', '--log-level=info' ],
+		env => { PGSSLMODE => $how{tls} ? 'require' : 'disable' }, timeout => 60);
+	for my $process ($pid, $front ? $front->{pid} : ()) {
+		kill 'KILL', $process;
+		waitpid $process, 0;
+	}
 	return ($status, $stderr);
+}
+
+# Speaks TLS for the port given; returns the front: its port, its process, and what it lives by.
+sub tls_front {
+	my ($port) = @_;
+	my $tls = directory('tls');
+	-e "$tls/key" or run_ok([ qw(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost), '-keyout', "$tls/key", '-out', "$tls/crt" ],
+		'a certificate is made');
+	pipe my $stays, my $lives or die "could not make a pipe: $!\n";
+	pipe my $hears, my $says or die "could not make a pipe: $!\n";
+	my $pid = fork // die "could not fork: $!\n";
+	if ($pid == 0) {
+		open STDIN,  '<&', $stays or POSIX::_exit(1);
+		open STDOUT, '>&', $says  or POSIX::_exit(1);
+		exec '/usr/bin/python3', '-B', "$FindBin::RealBin/tools/tls_front.py", $port, "$tls/crt", "$tls/key" or POSIX::_exit(1);
+	}
+	close $says;
+	chomp(my $answer = <$hears> // die "the TLS front did not start\n");
+	return { port => $answer, pid => $pid, lives => $lives };
 }
 
 # --- the table ------------------------------------------------------------------------------------------------------------
@@ -173,6 +198,54 @@ for my $case (@cases) {
 	ok(($status == 1 || $status == 2) && $stderr =~ /^pitr-basebackup: error: .*$says/m && 1 == (() = $stderr =~ /error:/g), $title)
 	  or diag("status $status\n$stderr\nexpected: $says");
 }
+
+# --- a stream that the server compresses ----------------------------------------------------------------------------------
+# lz4's frame format: descriptor (blocks of at most 64 kB, no checksums), stored blocks, the end mark.
+my $lz4_begin = "\x04\x22\x4d\x18\x60\x40\x82";
+sub lz4 { return $lz4_begin . join('', map { pack('V', 0x80000000 | length) . $_ } unpack '(a65536)*', $_[0]) . pack('V', 0) }
+sub compressed {
+	my ($content) = @_;
+	return (archive => copy("nbase.tar.lz4\0\0"), label => join('', map { copy("d$_") } unpack '(a1000)*', $content), files => '',
+		control => '', trailer => '');
+}
+
+my $tar   = tar_entry('backup_label', $label) . tar_entry('base/1/1', 'x' x 8192) . tar_entry('global/pg_control', $control);
+my $frame = lz4($tar . "\0" x 1024);
+my $is_compressed = 'the server compresses the stream with lz4: the connection is encrypted';
+my $cannot = sub {
+	my ($sqlstate, %changes) = @_;
+	return sub {
+		my ($command) = @_;
+		return server_error('it was built without', $sqlstate) . message('Z', 'I') if $command =~ /COMPRESSION 'lz4'/;
+		return answer(%changes);
+	};
+};
+my @compressed_cases = (
+	[ 'everything as it should be', 1, qr/WAL file "000000010000000000000002".* did not come/, answer(compressed($frame)) ],
+	[ 'an archive in two', 1, qr/something follows the end of the lz4 data/, answer(compressed(lz4($tar) . lz4("\0" x 1024))) ],
+	[ 'an archive that is not compressed', 1, qr/"base\.tar" that it had not announced/, answer() ],
+	[ 'an archive that is not compressed but says so', 1, qr/the archive that the server sent: lz4 data does not decompress/,
+		answer(compressed($tar)) ],
+	[ 'an archive that is cut off', 1, qr/the archive that the server sent: lz4 data ends in the middle/, answer(compressed(substr $frame, 0, -4)) ],
+	[ 'an archive of nothing', 1, qr/lz4 data ends in the middle/, answer(compressed('')) ],
+	[ 'an archive whose content is cut off', 1, qr/in the middle of an entry/, answer(compressed(lz4(substr $tar, 0, -100))) ],
+	[ 'a manifest that is compressed, which is only kept', 1, qr/did not come/, answer(compressed($frame), manifest => copy('m') . copy('d' . lz4('{}'))) ],
+	[ 'an error that has nothing to do with it', 1, qr/could not take the base backup: it was built without/, $cannot->('55000') ],
+);
+for my $case (@compressed_cases) {
+	my ($title, $status_expected, $says, $answer) = @$case;
+	my ($status, $stderr) = backup_of($answer, tls => 1);
+	ok($status == $status_expected && $stderr =~ /^pitr-basebackup: error: .*$says/m && 1 == (() = $stderr =~ /error:/g), "compressed: $title")
+	  or diag("status $status\n$stderr\nexpected: $says");
+	like($stderr, qr/\Q$is_compressed\E/, '… and it was') unless ref $answer;
+}
+for my $sqlstate (qw(0A000 42601)) {
+	my (undef, $stderr) = backup_of($cannot->($sqlstate), tls => 1);
+	like($stderr, qr/cannot compress the stream with lz4: it was built without$/m, "a server that cannot compress, and says so with $sqlstate");
+	like($stderr, qr/error: .*WAL file "000000010000000000000002".* did not come/, '… sends its files as they are');
+}
+my ($unencrypted) = (backup_of($cannot->('0A000')))[1];
+unlike($unencrypted, qr/compress/, 'without TLS, within the host, it is not asked to');
 
 # --- cut off anywhere -------------------------------------------------------------------------------------------------------
 my $whole = answer();

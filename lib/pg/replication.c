@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -39,6 +41,36 @@ static bool connection_is_local(const PGconn *connection)
 	const char *host = PQhost(connection);
 
 	return host == NULL || *host == '\0' || *host == '/' || *host == '@';
+}
+
+/* The same address, or both of 127.0.0.0/8 (Debian gives 127.0.1.1 to the host's name). */
+static bool address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET) {
+		uint32_t first = ntohl(((const struct sockaddr_in *) a)->sin_addr.s_addr);
+		uint32_t second = ntohl(((const struct sockaddr_in *) b)->sin_addr.s_addr);
+
+		return first == second || (first >> 24 == 127 && second >> 24 == 127);
+	}
+	return a->ss_family == AF_INET6 &&
+	       memcmp(&((const struct sockaddr_in6 *) a)->sin6_addr, &((const struct sockaddr_in6 *) b)->sin6_addr,
+		      sizeof(struct in6_addr)) == 0;
+}
+
+/* Over a Unix socket, or from an address of this host to the same one, loopback or not. */
+static bool connection_is_within_host(const PGconn *connection)
+{
+	struct sockaddr_storage here = {0}, there = {0};
+	socklen_t here_size = sizeof(here), there_size = sizeof(there);
+
+	if (connection_is_local(connection))
+		return true;
+	if (getsockname(PQsocket(connection), (struct sockaddr *) &here, &here_size) != 0 ||
+	    getpeername(PQsocket(connection), (struct sockaddr *) &there, &there_size) != 0)
+		return false;
+	return here.ss_family == AF_UNIX || address_same(&here, &there);
 }
 
 static bool fail_pg_hba(const PGconn *connection, enum server_protocol protocol, struct error *err)
@@ -345,17 +377,24 @@ static bool server_result(struct server *server, int64_t timeout_ms, const char 
 	return true;
 }
 
-/* The next result must have this status, and if it is rows, at least so many rows and columns. */
+/* A result must have this status, and if it is rows, at least one of so many columns. */
+static bool result_check(const struct server *server, const PGresult *result, ExecStatusType status, int columns,
+			 const char *doing, struct error *err)
+{
+	if (PQresultStatus(result) != status)
+		return fail_result(server, result, err, doing);
+	if (status == PGRES_TUPLES_OK && (PQntuples(result) < 1 || PQnfields(result) < columns))
+		return fail(err, ERROR_CORRUPT, "could not %s: the server answered %d rows of %d columns", doing,
+			    PQntuples(result), PQnfields(result));
+	return true;
+}
+
+/* The next result, checked. */
 static bool server_expect(struct server *server, int64_t timeout_ms, ExecStatusType status, int columns,
 			  const char *doing, PGresult **result, struct error *err)
 {
 	TRY(server_result(server, timeout_ms, doing, result, err));
-	if (PQresultStatus(*result) != status)
-		return fail_result(server, *result, err, doing);
-	if (status == PGRES_TUPLES_OK && (PQntuples(*result) < 1 || PQnfields(*result) < columns))
-		return fail(err, ERROR_CORRUPT, "could not %s: the server answered %d rows of %d columns", doing,
-			    PQntuples(*result), PQnfields(*result));
-	return true;
+	return result_check(server, *result, status, columns, doing, err);
 }
 
 /* Reads what is left of a command. An error among it counts. */
@@ -550,53 +589,6 @@ bool server_identify(struct server *server, struct server_identity *identity, st
 
 static const char backing_up[] = "take the base backup";
 
-/* The strings of the replication grammar know no escape but the doubled quote (repl_scanner.l). */
-static bool command_append_text(struct buf *command, const char *text, struct error *err)
-{
-	TRY(buf_append_text(command, "'", err));
-	for (; *text != '\0'; text++) {
-		TRY(buf_append(command, bytes_of(text, 1), err));
-		if (*text == '\'')
-			TRY(buf_append_text(command, "'", err));
-	}
-	return buf_append_text(command, "'", err);
-}
-
-/* kB a second, within what the server takes (MAX_RATE_LOWER, MAX_RATE_UPPER of basebackup.h). */
-static int64_t rate_in_kb(int64_t rate_max)
-{
-	int64_t rate = rate_max / 1024;
-
-	return rate < 32 ? 32 : rate > 1024 * 1024 ? 1024 * 1024 : rate;
-}
-
-/* One option of each flavour: 15 and newer take "NAME value" in parentheses, 13 and 14 know words only. WAL is left out
- * (it comes through the archive), nothing is waited for (we prove that it came), page checksums are verified here (the
- * one process that feeds us has better things to do), and the manifest has CRCs only (SHA-256 halves the stream). */
-static bool command_format(const struct server *server, const struct base_backup_request *request, struct buf *command,
-			   struct error *err)
-{
-	bool is_new = server->version >= 150000;
-
-	TRY(buf_append_text(command, is_new ? "BASE_BACKUP (LABEL " : "BASE_BACKUP LABEL ", err));
-	TRY(command_append_text(command, request->label, err));
-	if (is_new) {
-		TRY(buf_format(command, err,
-			       ", PROGRESS %s, CHECKPOINT '%s', WAL false, WAIT false, TABLESPACE_MAP true, "
-			       "VERIFY_CHECKSUMS false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C'",
-			       request->wants_sizes ? "true" : "false", request->is_fast ? "fast" : "spread"));
-		if (request->rate_max > 0)
-			TRY(buf_format(command, err, ", MAX_RATE %" PRId64, rate_in_kb(request->rate_max)));
-		return buf_append_text(command, ")", err);
-	}
-	TRY(buf_format(command, err, "%s%s NOWAIT", request->wants_sizes ? " PROGRESS" : "",
-		       request->is_fast ? " FAST" : ""));
-	if (request->rate_max > 0)
-		TRY(buf_format(command, err, " MAX_RATE %" PRId64, rate_in_kb(request->rate_max)));
-	return buf_append_text(command, " TABLESPACE_MAP NOVERIFY_CHECKSUMS MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'",
-			       err);
-}
-
 static void start_release(struct base_backup_start *start)
 {
 	free(start->tablespaces);
@@ -633,12 +625,13 @@ static bool tablespace_parse(const PGresult *result, int row, struct base_backup
 	return true;
 }
 
-static bool start_receive(struct server *server, int64_t wait_ms, struct base_backup_start *start, struct error *err)
+/* The two results before the files; the first one has come. */
+static bool start_receive(struct server *server, const PGresult *position, struct base_backup_start *start,
+			  struct error *err)
 {
-	PGresult *position RESULT_CLEANUP = NULL;
 	PGresult *rows RESULT_CLEANUP = NULL;
 
-	TRY(server_expect(server, wait_ms, PGRES_TUPLES_OK, 2, backing_up, &position, err));
+	TRY(result_check(server, position, PGRES_TUPLES_OK, 2, backing_up, err));
 	TRY(position_parse(position, &start->lsn, &start->timeline, err));
 	/* Sizes are summed up by walking the whole data directory. */
 	TRY(server_expect(server, IDLE_TIMEOUT_MS, PGRES_TUPLES_OK, 3, backing_up, &rows, err));
@@ -657,6 +650,7 @@ static bool start_receive(struct server *server, int64_t wait_ms, struct base_ba
 static bool copy_receive(struct server *server, char **message, int *size, struct error *err)
 {
 	int64_t deadline = deadline_in(IDLE_TIMEOUT_MS);
+	bool has_looked = false; /* for what has come: mostly it is there, and poll() need not say so */
 
 	for (;;) {
 		*size = PQgetCopyData(server->connection, message, 1);
@@ -664,7 +658,11 @@ static bool copy_receive(struct server *server, char **message, int *size, struc
 			return fail_result(server, NULL, err, backing_up);
 		if (*size != 0)
 			return true;
-		TRY(server_wait(server, deadline, IDLE_TIMEOUT_MS, backing_up, err));
+		if (has_looked)
+			TRY(server_wait(server, deadline, IDLE_TIMEOUT_MS, backing_up, err));
+		else if (PQconsumeInput(server->connection) == 0)
+			return fail_result(server, NULL, err, backing_up);
+		has_looked = true;
 	}
 }
 
@@ -694,87 +692,81 @@ static bool copy_each(struct server *server, copy_take take, void *context, stru
 	}
 }
 
-struct receiving {
-	const struct base_backup_visitor *visitor;
-	const struct base_backup_start *start;
-	bool is_begun; /* an archive or the manifest: data may come */
-};
-
-static bool fail_protocol(struct error *err, const char *what)
-{
-	return fail(err, ERROR_CORRUPT, "could not take the base backup: the server sent %s", what);
-}
-
-/* "n": an archive begins. Its name is base.tar or <oid>.tar, of a tablespace that was announced. */
-static bool archive_begin(struct receiving *receiving, struct bytes message, struct error *err)
-{
-	const char *name = (const char *) message.data;
-	const struct base_backup_start *start = receiving->start;
-
-	if (message.size == 0 || memchr(message.data, '\0', message.size) == NULL)
-		return fail_protocol(err, "an archive without a name");
-	receiving->is_begun = true;
-	for (int i = 0; i < start->tablespace_count; i++) {
-		char expected[32] = "base.tar";
-
-		if (start->tablespaces[i].oid != 0)
-			(void) snprintf(expected, sizeof(expected), "%" PRIu32 ".tar", start->tablespaces[i].oid);
-		if (strcmp(name, expected) == 0)
-			return receiving->visitor->archive(receiving->visitor->context, &start->tablespaces[i], err);
-	}
-	return fail(err, ERROR_CORRUPT,
-		    "could not take the base backup: the server sent an archive \"%.100s\" that it had not announced",
-		    name);
-}
-
-/* A message of servers from 15 on (protocol-replication, BASE_BACKUP). */
-static bool message_take(void *context, struct bytes message, struct error *err)
-{
-	struct receiving *receiving = context;
-	const struct base_backup_visitor *visitor = receiving->visitor;
-
-	if (message.size == 0)
-		return fail_protocol(err, "an empty message");
-	struct bytes rest = bytes_slice(message, 1, message.size - 1);
-	switch (message.data[0]) {
-	case 'n':
-		return archive_begin(receiving, rest, err);
-	case 'm':
-		receiving->is_begun = true;
-		return visitor->manifest(visitor->context, err);
-	case 'd':
-		if (!receiving->is_begun)
-			return fail_protocol(err, "content before the name of an archive");
-		return visitor->data(visitor->context, rest, err);
-	case 'p':
-		return true; /* how far the server is: we count ourselves */
-	default:
-		return fail_protocol(err, "a message of a kind that is not known");
-	}
-}
-
-/* Servers before 15: a COPY OUT holds nothing but an archive or the manifest. */
-static bool plain_take(void *context, struct bytes message, struct error *err)
-{
-	const struct base_backup_visitor *visitor = context;
-
-	return visitor->data(visitor->context, message, err);
-}
-
 static bool files_receive(struct server *server, const struct base_backup_start *start,
 			  const struct base_backup_visitor *visitor, struct error *err)
 {
-	struct receiving receiving = {.visitor = visitor, .start = start};
-	struct base_backup_visitor plain = *visitor;
+	struct base_backup_copy copy = {.visitor = visitor, .start = start};
 
-	if (server->version >= 150000)
-		return copy_each(server, message_take, &receiving, err);
+	if (server->version >= BASE_BACKUP_MESSAGES_SINCE)
+		return copy_each(server, base_backup_message, &copy, err);
 	for (int i = 0; i < start->tablespace_count; i++) {
 		TRY(visitor->archive(visitor->context, &start->tablespaces[i], err));
-		TRY(copy_each(server, plain_take, &plain, err));
+		TRY(copy_each(server, base_backup_content, &copy, err));
 	}
 	TRY(visitor->manifest(visitor->context, err));
-	return copy_each(server, plain_take, &plain, err);
+	return copy_each(server, base_backup_content, &copy, err);
+}
+
+/* Why lz4 on the server's side makes it faster; NULL where it does not. What it saves is encryption, or the network;
+ * within one host it saves copies only, and takes more of the server than it saves there
+ * (docs/decisions/0015-compressed-by-the-server.md). A rate is counted behind the compression (SendBaseBackup(),
+ * basebackup.c): the server would read several times as much as it is allowed. */
+static const char *compression_reason(const struct server *server, const struct base_backup_request *request)
+{
+	if (request->rate_max > 0 || server->version < BASE_BACKUP_MESSAGES_SINCE)
+		return NULL;
+	if (PQsslInUse(server->connection) || PQgssEncInUse(server->connection))
+		return "the connection is encrypted";
+	return connection_is_within_host(server->connection) ? NULL : "the connection passes a network";
+}
+
+/* Asks for the backup, and waits for the first answer: where it starts, or an error. */
+static bool position_receive(struct server *server, const struct base_backup_request *request, bool is_compressed,
+			     PGresult **position, struct error *err)
+{
+	const char *text;
+	BUF(command, 8 * KiB);
+
+	TRY(base_backup_command(server->version, request, is_compressed, &command, err));
+	TRY(buf_text(&command, &text, err));
+	TRY(server_send(server, text, backing_up, err));
+	return server_result(server, request->start_wait_ms, backing_up, position, err);
+}
+
+/* A server that was built without lz4 says so before it begins, and takes the next command: 0A000 (basebackup_lz4.c of
+ * 15), or 42601 from where options are read (parse_compress_specification() of compression.c). */
+static bool result_refuses_compression(const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return PQresultStatus(result) == PGRES_FATAL_ERROR && sqlstate != NULL &&
+	       (strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "42601") == 0);
+}
+
+/* When the server cannot compress, *start says so and nothing is under way. */
+static bool start_compressed(struct server *server, const struct base_backup_request *request, const char *reason,
+			     struct base_backup_start *start, struct error *err)
+{
+	PGresult *position RESULT_CLEANUP = NULL;
+
+	TRY(position_receive(server, request, true, &position, err));
+	if (!result_refuses_compression(position)) {
+		log_info("the server compresses the stream with lz4: %s", reason);
+		start->is_compressed = true;
+		return start_receive(server, position, start, err);
+	}
+	log_info("the server cannot compress the stream with lz4: %s",
+		 PQresultErrorField(position, PG_DIAG_MESSAGE_PRIMARY));
+	return server_drain(server, backing_up, err);
+}
+
+static bool start_plain(struct server *server, const struct base_backup_request *request,
+			struct base_backup_start *start, struct error *err)
+{
+	PGresult *position RESULT_CLEANUP = NULL;
+
+	TRY(position_receive(server, request, false, &position, err));
+	return start_receive(server, position, start, err);
 }
 
 bool server_base_backup(struct server *server, const struct base_backup_request *request,
@@ -782,13 +774,12 @@ bool server_base_backup(struct server *server, const struct base_backup_request 
 {
 	struct base_backup_start start START_CLEANUP = {0};
 	PGresult *position RESULT_CLEANUP = NULL;
-	const char *command_text;
-	BUF(command, 8 * KiB);
+	const char *reason = compression_reason(server, request);
 
-	TRY(command_format(server, request, &command, err));
-	TRY(buf_text(&command, &command_text, err));
-	TRY(server_send(server, command_text, backing_up, err));
-	TRY(start_receive(server, request->start_wait_ms, &start, err));
+	if (reason != NULL)
+		TRY(start_compressed(server, request, reason, &start, err));
+	if (!start.is_compressed)
+		TRY(start_plain(server, request, &start, err));
 	TRY(visitor->begin(visitor->context, &start, err));
 	TRY(files_receive(server, &start, visitor, err));
 	TRY(server_expect(server, IDLE_TIMEOUT_MS, PGRES_TUPLES_OK, 2, backing_up, &position, err));

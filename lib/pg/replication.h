@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "pg/base_backup.h"
 #include "pg/wal_name.h"
 
 /* Where the server is, as libpq and pg_basebackup take it. NULL: libpq's default (PG*, service file, .pgpass). */
@@ -67,46 +68,9 @@ bool server_identify(struct server *server, struct server_identity *identity, st
 bool server_query(struct server *server, const char *statement, int parameter_count, const char *const *parameters,
 		  struct buf *answer, struct error *err) MUST_CHECK;
 
-struct base_backup_request {
-	const char *label;
-	bool is_fast;	       /* checkpoint */
-	bool wants_sizes;      /* of the tablespaces, for progress */
-	int64_t rate_max;      /* bytes a second; 0: no limit */
-	int64_t start_wait_ms; /* how long the checkpoint may take */
-};
-
-struct base_backup_tablespace {
-	uint32_t oid; /* 0: the data directory itself */
-	char path[1024];
-	uint64_t size; /* estimated by the server when asked for */
-};
-
-/* What the server says before it sends files. */
-struct base_backup_start {
-	uint64_t lsn;
-	uint32_t timeline;
-	int tablespace_count;
-	struct base_backup_tablespace *tablespaces; /* owned by replication.c, for the time of the call */
-};
-
-/* begin once; then for each tablespace archive and any number of data (a tar archive); then manifest and data. */
-struct base_backup_visitor {
-	bool (*begin)(void *context, const struct base_backup_start *start, struct error *err);
-	bool (*archive)(void *context, const struct base_backup_tablespace *tablespace, struct error *err);
-	bool (*manifest)(void *context, struct error *err);
-	bool (*data)(void *context, struct bytes content, struct error *err);
-	void *context;
-};
-
-struct base_backup_end {
-	uint64_t lsn;
-	uint32_t timeline;
-};
-
-#define BASE_BACKUP_TABLESPACES_MAX 1024
-
 /* Runs BASE_BACKUP to its end. True only when the server has said that the backup is complete: any error on the way,
- * also behind the last byte of the last file (a standby that was promoted), is a failure. */
+ * also behind the last byte of the last file (a standby that was promoted), is a failure. Where it is faster the server
+ * is asked to compress the archives, and that is logged; the visitor is told when it begins. */
 bool server_base_backup(struct server *server, const struct base_backup_request *request,
 			const struct base_backup_visitor *visitor, struct base_backup_end *end,
 			struct error *err) MUST_CHECK;
