@@ -22,6 +22,7 @@ sub new {
 	mkdir $self->{path}, 0700;
 	my %settings = (
 		repo => $options{url} // $self->{path},
+		spool => "$base/spool",                            # as on an installed host: what is ahead is ahead
 		compress => $options{compress} // 'lz4',
 		%{ $options{settings} // {} });
 	$settings{cluster} = $options{cluster} if defined $options{cluster};
