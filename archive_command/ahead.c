@@ -20,6 +20,10 @@
  * jobs). */
 #define JOB_WORKERS 2
 
+/* A network over which one segment takes longer than this has no room for several at once: all of them would miss their
+ * deadlines together, again and again. */
+#define ASKED_TIME_MAX_MS 2000
+
 /* What a worker holds besides the segment and its object: summary, meta, the connection's buffers. */
 #define WORKER_SIZE (4 * MiB)
 /* File descriptors of a worker (connection, segment, record), and of the program. */
@@ -30,10 +34,8 @@ struct batch {
 	const struct ahead *ahead;
 	int64_t deadline_ms;
 	pthread_mutex_t lock; /* guards what follows */
-	int next;	      /* 0: the asked one; the others from 1 on */
+	int next;	      /* of those that are ready */
 	bool is_over;
-	bool is_asked_stored;
-	struct error asked_failure;
 };
 
 int ahead_workers(const struct options *options, uint32_t segment_size)
@@ -106,12 +108,9 @@ bool ahead_pass_over(const struct spool *spool, const char *record, const char *
 
 static bool batch_take(struct batch *batch, int *at)
 {
-	bool is_first, taken;
-
 	(void) pthread_mutex_lock(&batch->lock);
-	is_first = batch->next == 0;
-	taken = is_first || (!batch->is_over && batch->next <= batch->ahead->ready->count &&
-			     deadline_left_ms(batch->deadline_ms) > 0);
+	bool taken =
+		!batch->is_over && batch->next < batch->ahead->ready->count && deadline_left_ms(batch->deadline_ms) > 0;
 	if (taken)
 		*at = batch->next++;
 	(void) pthread_mutex_unlock(&batch->lock);
@@ -168,34 +167,17 @@ static bool next_store(struct batch *batch, struct segment_file *file, const str
 	return segment_store(batch, file, err);
 }
 
-static void asked_store(struct batch *batch, struct segment_file *file)
-{
-	struct error failure = {0};
-	bool stored = segment_store(batch, file, &failure);
-
-	(void) pthread_mutex_lock(&batch->lock);
-	batch->is_asked_stored = stored;
-	batch->asked_failure = failure;
-	batch->is_over = batch->is_over || !stored;
-	(void) pthread_mutex_unlock(&batch->lock);
-}
-
-/* What each worker does, with one buffer for all of its segments: that of the asked one for whoever takes that. */
-static void batch_work(struct batch *batch)
+/* What each worker does, with one buffer for all of its segments. */
+static void batch_work(struct batch *batch, struct segment_file *file)
 {
 	const struct ready *ready = batch->ahead->ready;
-	struct segment_file own SEGMENT_FILE_CLEANUP = {.is_at_rest = false};
-	struct segment_file *file = &own;
 	int at;
 
 	while (batch_take(batch, &at)) {
 		struct error failure = {0};
 
-		if (at == 0) {
-			file = batch->ahead->asked;
-			asked_store(batch, file);
-		} else if (!next_store(batch, file, &ready->names[at - 1], &failure)) {
-			log_info("did not store \"%s\" ahead: %s", ready->names[at - 1].text, failure.text);
+		if (!next_store(batch, file, &ready->names[at], &failure)) {
+			log_info("did not store \"%s\" ahead: %s", ready->names[at].text, failure.text);
 			batch_end(batch);
 		}
 	}
@@ -203,9 +185,11 @@ static void batch_work(struct batch *batch)
 
 static bool batch_work_job(void *job, bool cancelled, struct error *err)
 {
+	struct segment_file file SEGMENT_FILE_CLEANUP = {.is_at_rest = false};
+
 	(void) err;
 	if (!cancelled)
-		batch_work(job);
+		batch_work(job, &file);
 	return true;
 }
 
@@ -218,7 +202,7 @@ static struct workers *helpers_open(struct batch *batch)
 
 	if (count > batch->ahead->ready->count)
 		count = batch->ahead->ready->count;
-	if (batch->ahead->spool == NULL || count < 1)
+	if (count < 1)
 		return NULL;
 	if (!workers_open(count, count, &workers, &failure)) {
 		log_info("storing one segment at a time: %s", failure.text);
@@ -229,19 +213,26 @@ static struct workers *helpers_open(struct batch *batch)
 	return workers;
 }
 
-bool ahead_run(const struct ahead *ahead, struct error *err)
+/* Those behind the asked one. */
+static void batch_run(struct batch *batch)
 {
-	struct batch batch = {.ahead = ahead, .is_over = ahead->spool == NULL};
+	struct workers *helpers = helpers_open(batch);
 	struct error ignored = {0};
 
-	batch.deadline_ms = deadline_in(AHEAD_TIME_MAX_MS);
-	(void) pthread_mutex_init(&batch.lock, NULL);
-	struct workers *helpers = helpers_open(&batch);
-	batch_work(&batch);
+	batch_work(batch, batch->ahead->asked);
 	if (helpers != NULL)
 		(void) !workers_finish(helpers, &ignored);
+}
+
+bool ahead_run(const struct ahead *ahead, struct error *err)
+{
+	int64_t begin_ms = clock_monotonic_ms();
+	struct batch batch = {.ahead = ahead, .deadline_ms = deadline_in(AHEAD_TIME_MAX_MS)};
+
+	(void) pthread_mutex_init(&batch.lock, NULL);
+	bool stored = segment_store(&batch, ahead->asked, err);
+	if (stored && ahead->spool != NULL && clock_monotonic_ms() - begin_ms < ASKED_TIME_MAX_MS)
+		batch_run(&batch);
 	(void) pthread_mutex_destroy(&batch.lock);
-	if (!batch.is_asked_stored)
-		*err = batch.asked_failure;
-	return batch.is_asked_stored;
+	return stored;
 }

@@ -98,7 +98,7 @@ bool fetch_file(const struct options *options, const char *text, const char *des
 		*is_absent = true;
 		return true;
 	}
-	if (hand_over(options, text, destination)) /* it came while this program was loaded */
+	if (hand_over(options, text, destination, 0)) /* it came while this program was loaded */
 		return true;
 	announce_segment(options, directory, &name, &announcement);
 	int64_t deadline_ms = deadline_in(options->retry_for);

@@ -62,12 +62,26 @@ static bool file_copy(const char *path, uint32_t crc, const char *destination, s
 }
 
 /* One name takes the place of the other where both are of one file system. */
-static bool file_hand_over(const char *path, uint32_t crc, const char *destination, struct error *err)
+static bool file_place(const char *path, uint32_t crc, const char *destination, struct error *err)
 {
 	TRY(file_check(path, crc, err));
 	if (fs_rename(path, destination, err))
 		return true;
 	return err->saved_errno == EXDEV && file_copy(path, crc, destination, err);
+}
+
+/* It is taken away first: under its own name the prefetcher may make another one meanwhile. */
+static bool file_hand_over(const struct spool *spool, const char *name, uint32_t crc, const char *destination,
+			   struct error *err)
+{
+	char path[PATH_MAX], taken[PATH_MAX];
+	struct error ignored;
+
+	TRY(spool_path(spool, name, path, err) && spool_path(spool, PREFETCHED_TAKEN, taken, err));
+	TRY(fs_rename(path, taken, err));
+	bool done = file_place(taken, crc, destination, err);
+	(void) !fs_remove(taken, &ignored); /* there is one after a copy, or when it was no good */
+	return done;
 }
 
 static bool spool_here(const struct options *options, const char *destination, struct spool *spool)
@@ -79,19 +93,17 @@ static bool spool_here(const struct options *options, const char *destination, s
 	       spool_locate(options, directory, spool, &ignored) && spool_check(spool, &ignored);
 }
 
-bool hand_over(const struct options *options, const char *name, const char *destination)
+bool hand_over(const struct options *options, const char *name, const char *destination, int64_t wait_ms)
 {
 	struct error err = {0};
-	char path[PATH_MAX];
 	struct wal_name parsed;
 	struct spool spool;
 	uint32_t crc;
 
 	if (!wal_name_parse(name, &parsed, &err) || parsed.kind != WAL_SEGMENT ||
-	    !spool_here(options, destination, &spool) ||
-	    !ready_await(&spool, name, deadline_in(options->retry_for), &crc))
+	    !spool_here(options, destination, &spool) || !ready_await(&spool, name, deadline_in(wait_ms), &crc))
 		return false;
-	if (!spool_path(&spool, name, path, &err) || !file_hand_over(path, crc, destination, &err)) {
+	if (!file_hand_over(&spool, name, crc, destination, &err)) {
 		log_info("\"%s\" is fetched anew: %s", name, err.text);
 		return false;
 	}

@@ -90,7 +90,8 @@ static bool remove_visit(void *context, const char *name, bool is_directory, str
 	char *suffix = strstr(segment, RECORD_SUFFIX);
 	if (suffix != NULL)
 		*suffix = '\0';
-	if (!is_directory && wal_name_parse(segment, &parsed, &ignored) && parsed.kind == WAL_SEGMENT)
+	bool is_segment = wal_name_parse(segment, &parsed, &ignored) && parsed.kind == WAL_SEGMENT;
+	if (!is_directory && (is_segment || strcmp(name, PREFETCHED_TAKEN) == 0))
 		name_remove(context, name);
 	return true;
 }

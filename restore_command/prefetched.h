@@ -11,6 +11,9 @@
 #include "pg/wal_name.h"
 #include "repo/spool.h"
 
+/* The name in the spool of the one that is being handed over. */
+#define PREFETCHED_TAKEN "taken"
+
 enum prefetched_state { PREFETCHED_NOTHING, PREFETCHED_IN_WORK, PREFETCHED_READY };
 
 /* In work: a live prefetcher has begun with it. Ready: *crc is what its content must have. */

@@ -20,6 +20,7 @@ sub adopt_orphans { my ($on) = @_; return (POSIX::uname())[4] eq 'x86_64' && sys
 # --- a server that asks when it is told to ----------------------------------------------------------------------------------
 my ($repo, $source, @names, %content);
 my $number = 0;
+my $workers = 6; # two for each of 3 jobs
 
 # A data directory with the control file and as many of the source's segments, all of them waiting.
 sub asker {
@@ -339,7 +340,7 @@ sub edit_line {
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	is($status, 0, 'a segment behind it is being written to');
-	is_deeply([ grep { / ($names[3]|$names[4]|$names[5]) / } lines_of($repo) ], [], '… it is not remembered, nor what is behind it') or diag($said);
+	is_deeply([ grep { / $names[3] / } lines_of($repo) ], [], '… it is not remembered') or diag($said);
 	my $seen = archive($data);
 	is($seen->{failed}, '', '… and all is archived in the end');
 	is_stored([ @names[ 0 .. 5 ] ], '… as it is');
@@ -373,7 +374,7 @@ sub edit_line {
 	($status, $said) = call($data, $names[0]);
 	is($status, 1, 'the repository fails amid the work');
 	my @tried = $said =~ /did not store "([^"]+)" ahead/g;
-	cmp_ok(scalar(@tried), '<', 3, '… and no more is tried than was under way');
+	cmp_ok(scalar(@tried), '<=', $workers, '… and no more is tried than was under way');
 	chmod 0700, $directory;
 	chmod 0700, $repo->path . '/tmp';
 	is(archive($data)->{failed}, '', '… until it is well again');
@@ -538,7 +539,7 @@ for my $case (
 	$seen = archive($data);
 	my %tried = map { $_->{head} =~ m{^PUT .*/([0-9A-F]{24})} ? ($1 => 1) : () } $fault->requests;
 	isnt($seen->{failed}, '', 'a server that goes away amid the work ends it');
-	cmp_ok(scalar(keys %tried), '<=', 4 + 3 + 1, '… with what was under way');
+	cmp_ok(scalar(keys %tried), '<=', 4 + $workers + 1, '… with what was under way');
 	$fault->order;
 	is(archive($data)->{failed}, '', '… and when it is back all is archived');
 	$fault->stop;

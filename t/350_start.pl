@@ -288,7 +288,8 @@ sub alone {
 # Programs of ours in a directory of their own, with another pitr-fetch.
 sub programs_with_fetch {
 	my ($name, $script) = @_;
-	my $bin = directory($name);
+	my $bin = directory($name) . '/bin';
+	mkdir $bin, 0755 or die "could not make \"$bin\": $!\n";
 	require File::Copy;
 	File::Copy::copy("$Pitr::BIN/pitr-restore", "$bin/pitr-restore") or die "could not copy pitr-restore: $!\n";
 	symlink "$Pitr::BIN/pitr-archive", "$bin/pitr-archive";
@@ -319,8 +320,9 @@ sub damaged {
 	my $object = $names[ @names / 2 ];
 	my ($segment) = $object =~ m{([^/]+)$};
 	my $before  = read_file($repo->path . "/$object");
+	# Without a spool: what was fetched ahead would be whole.
 	my $restore = programs_with_fetch('damaged',
-		"case \"\$*\" in *$segment*) chmod 600 @{[ $repo->path ]}/$object; echo x >> @{[ $repo->path ]}/$object ;; esac");
+		"set -- \"\$@\" --spool=/dev/null/none; case \"\$*\" in *$segment*) chmod 600 @{[ $repo->path ]}/$object; echo x >> @{[ $repo->path ]}/$object ;; esac");
 	my $directory = place();
 	my ($command, %options) = start_command($major, $directory);
 	$command->[0] = $restore;

@@ -161,8 +161,9 @@ static bool fd_write_direct(int fd, struct bytes *content, uint64_t *offset, con
 
 		if (written < 0 && errno == EINTR)
 			continue;
-		if (written < 0 &&
-		    errno == EINVAL) /* its blocks are larger than FS_DIRECT_ALIGNMENT, or it changed its mind */
+		if (written == 0 ||
+		    (written < 0 &&
+		     errno == EINVAL)) /* its blocks are larger than FS_DIRECT_ALIGNMENT, or it changed its mind */
 			return true;
 		if (written < 0)
 			return fail_errno(err, "could not write \"%s\"", path);

@@ -172,14 +172,19 @@ static void writer_unlock(struct pack_writer *writer)
 	(void) pthread_mutex_unlock(&writer->lock);
 }
 
-/* Tells everybody, who may wait for what will not come. */
-static void writer_record_failure(struct pack_writer *writer, const struct error *err)
+/* Tells everybody, who may wait for what will not come. Called with the lock held. */
+static void writer_fail(struct pack_writer *writer, const struct error *err)
 {
-	writer_lock(writer);
 	if (!writer->failed)
 		writer->failure = *err;
 	writer->failed = true;
 	(void) pthread_cond_broadcast(&writer->changed);
+}
+
+static void writer_record_failure(struct pack_writer *writer, const struct error *err)
+{
+	writer_lock(writer);
+	writer_fail(writer, err);
 	writer_unlock(writer);
 }
 
@@ -280,7 +285,7 @@ static bool slots_place(struct pack_writer *writer, struct error *err)
 	bool done = true;
 
 	writer_lock(writer);
-	while (done && !writer->is_placing && writer->placed < writer->filled) {
+	while (done && !writer->failed && !writer->is_placing && writer->placed < writer->filled) {
 		struct slot *slot = &writer->slots[writer->placed % (uint64_t) writer->slot_count];
 
 		if (!slot->is_compressed)
@@ -289,6 +294,8 @@ static bool slots_place(struct pack_writer *writer, struct error *err)
 		writer_unlock(writer);
 		done = slot_place(writer, slot, err);
 		writer_lock(writer);
+		if (!done) /* before anybody else may place: the pack lacks a frame */
+			writer_fail(writer, err);
 		writer->is_placing = false;
 		slot->is_compressed = false;
 		writer->placed++;

@@ -20,9 +20,16 @@
 
 /* What a client of S3 takes from its environment and what decides which server it talks to, and as whom: there are
  * servers on which everybody has buckets of his own (Ceph's tenants). Access keys have names, which are no secrets. */
-static const char *const variables[] = {
-	"AWS_ENDPOINT_URL_S3",	       "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CONFIG_FILE",
-	"AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID"};
+static const char *const variables[] = {"AWS_ENDPOINT_URL_S3",
+					"AWS_ENDPOINT_URL",
+					"AWS_PROFILE",
+					"AWS_CONFIG_FILE",
+					"AWS_SHARED_CREDENTIALS_FILE",
+					"AWS_ACCESS_KEY_ID",
+					"AWS_REGION",
+					"AWS_DEFAULT_REGION",
+					"AWS_ROLE_ARN",
+					"AWS_WEB_IDENTITY_TOKEN_FILE"};
 
 /* Time stamps of files are as fine as the ticks of the clock that makes them: what was written to within one tick
  * twice looks the same after the first and the second time. Where they count whole seconds, they count two of them at
@@ -148,6 +155,7 @@ static bool binding_add_settings(const struct options *options, uint64_t system_
 	if (options->key_file != NULL)
 		TRY(binding_add_file(binding, "key", options->key_file, err));
 	TRY(binding_add(binding, "s3-endpoint", options->s3_endpoint, err));
+	TRY(binding_add(binding, "s3-region", options->s3_region, err));
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
 		TRY(binding_add(binding, variables[i], getenv(variables[i]), err));
 	if (options->repo == NULL || strncmp(options->repo, "s3://", 5) != 0)
