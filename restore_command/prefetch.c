@@ -30,7 +30,7 @@ struct prefetch {
 	char directory[PATH_MAX];
 	struct spool spool;
 	int lock;
-	int jobs;
+	int workers;
 	pid_t postmaster;
 	struct lanes *lanes;
 	struct window window;
@@ -119,7 +119,8 @@ static bool segments_start(struct prefetch *prefetch, struct error *err)
 	struct wal_name name;
 
 	while (!window->is_at_end && lanes_have_room(prefetch->lanes) &&
-	       window->next - window->head < (uint64_t) window_depth(window, prefetch->jobs, room_on_disk(prefetch))) {
+	       window->next - window->head <
+		       (uint64_t) window_depth(window, prefetch->workers, room_on_disk(prefetch))) {
 		window_name(window, window->next++, &name);
 		*window_place(window, &name) = PLACE_IN_WORK;
 		TRY(lanes_start(prefetch->lanes, &name, err));
@@ -185,12 +186,13 @@ static bool prefetch_loop(struct prefetch *prefetch, struct error *err)
 
 /* ----------------------------------------------------------------------------------------------------- beginning */
 
-/* Each worker holds a segment and its object, which may be as large. */
-static int jobs_of(const struct options *options, uint32_t segment_size)
+/* Two for each job: while one waits for the network, another opens what came (repo_get() lets no more of them do that
+ * than there are jobs). Each holds a segment and its object, which may be as large. */
+static int workers_of(const struct options *options, uint32_t segment_size)
 {
-	int64_t fit = options->memory / (2 * (int64_t) segment_size);
+	int64_t fit = options->memory / (2 * (int64_t) segment_size), wanted = 2 * options->jobs;
 
-	return (int) (fit < 1 ? 1 : fit < options->jobs ? fit : options->jobs);
+	return (int) (fit < 1 ? 1 : fit < wanted ? fit : wanted);
 }
 
 /* Buffers of megabytes come and go with every object: they are to stay mapped. */
@@ -215,10 +217,10 @@ static bool prefetch_begin(struct prefetch *prefetch, struct repo **repo, struct
 		.segment_size = control.segment_size,
 	};
 	prefetch->window.head = prefetch->window.next = wal_segment_number(&name, control.segment_size) + 1;
-	prefetch->jobs = jobs_of(&prefetch->options, control.segment_size);
+	prefetch->workers = workers_of(&prefetch->options, control.segment_size);
 	TRY(repo_open(&prefetch->options, control.system_identifier, repo, err));
 	TRY(branch_mark_apply(*repo, prefetch->directory, NULL, err));
-	return lanes_open(*repo, &prefetch->spool, prefetch->jobs, &prefetch->lanes, err);
+	return lanes_open(*repo, &prefetch->spool, prefetch->workers, &prefetch->lanes, err);
 }
 
 static bool prefetch_run(struct prefetch *prefetch, struct error *err)

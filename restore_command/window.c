@@ -52,10 +52,10 @@ void window_taken(struct window *window, int64_t interval_ms)
 	window->head++;
 }
 
-int window_depth(const struct window *window, int jobs, int room)
+int window_depth(const struct window *window, int workers, int room)
 {
 	int64_t ratio = window->take_ms == 0 ? 1 : window->fetch_ms / window->take_ms;
-	int64_t depth = 2 * ratio + jobs;
+	int64_t depth = 2 * ratio + workers;
 
 	if (depth < DEPTH_MIN)
 		depth = DEPTH_MIN;

@@ -31,4 +31,4 @@ void window_fetched(struct window *window, int64_t duration_ms);
 void window_taken(struct window *window, int64_t interval_ms); /* and the head is the next one */
 /* How many should be ahead with that many workers and room for `room` of them: what is taken while one is fetched,
  * twice, so that one late answer is not felt. */
-int window_depth(const struct window *window, int jobs, int room);
+int window_depth(const struct window *window, int workers, int room);

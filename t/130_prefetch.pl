@@ -143,12 +143,12 @@ my $object = sub { my ($name) = @_; return $repo->path . '/' . ($repo->objects(q
 	leave($data);
 }
 
-# Who takes them slowly has as many ahead as there are workers, and no more.
+# Who takes them slowly has as many ahead as there are workers, two for each job, and no more.
 {
 	new_spool();
 	my $data = asker();
 	for my $name (@names[ 0 .. 4 ]) { ask($data, $name); sleep 0.4 }
-	is(scalar(grep { m{/[0-9A-F]{24}$} } glob "$spools/*/*/*"), 3, 'a server that replays slowly has few segments ahead of it');
+	is(scalar(grep { m{/[0-9A-F]{24}$} } glob "$spools/*/*/*"), 6, 'a server that replays slowly has few segments ahead of it');
 	leave($data);
 }
 

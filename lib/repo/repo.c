@@ -65,8 +65,8 @@ static bool repo_new(const struct options *options, struct repo **repo, struct e
 	if (made == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
 	(void) pthread_mutex_init(&made->unlocking, NULL);
-	(void) pthread_mutex_init(&made->sealing_lock, NULL);
-	(void) pthread_cond_init(&made->sealing_changed, NULL);
+	(void) pthread_mutex_init(&made->computing_lock, NULL);
+	(void) pthread_cond_init(&made->computing_changed, NULL);
 	made->jobs = options->jobs;
 	if (!repo_prepare(made, options, err)) {
 		repo_close(made);
@@ -82,8 +82,8 @@ void repo_close(struct repo *repo)
 		return;
 	storage_close(repo->storage);
 	secrets_close(repo->secrets);
-	(void) pthread_cond_destroy(&repo->sealing_changed);
-	(void) pthread_mutex_destroy(&repo->sealing_lock);
+	(void) pthread_cond_destroy(&repo->computing_changed);
+	(void) pthread_mutex_destroy(&repo->computing_lock);
 	(void) pthread_mutex_destroy(&repo->unlocking);
 	free(repo);
 }
@@ -138,21 +138,21 @@ static struct compression compression_of(const struct repo *repo, enum object_ki
 	return kind == OBJECT_WAL_INDEX ? index : repo->compression;
 }
 
-static void sealing_begin(struct repo *repo)
+static void computing_begin(struct repo *repo)
 {
-	(void) pthread_mutex_lock(&repo->sealing_lock);
-	while (repo->jobs > 0 && repo->sealing >= repo->jobs)
-		(void) pthread_cond_wait(&repo->sealing_changed, &repo->sealing_lock);
-	repo->sealing++;
-	(void) pthread_mutex_unlock(&repo->sealing_lock);
+	(void) pthread_mutex_lock(&repo->computing_lock);
+	while (repo->jobs > 0 && repo->computing >= repo->jobs)
+		(void) pthread_cond_wait(&repo->computing_changed, &repo->computing_lock);
+	repo->computing++;
+	(void) pthread_mutex_unlock(&repo->computing_lock);
 }
 
-static void sealing_end(struct repo *repo)
+static void computing_end(struct repo *repo)
 {
-	(void) pthread_mutex_lock(&repo->sealing_lock);
-	repo->sealing--;
-	(void) pthread_cond_signal(&repo->sealing_changed);
-	(void) pthread_mutex_unlock(&repo->sealing_lock);
+	(void) pthread_mutex_lock(&repo->computing_lock);
+	repo->computing--;
+	(void) pthread_cond_signal(&repo->computing_changed);
+	(void) pthread_mutex_unlock(&repo->computing_lock);
 }
 
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
@@ -161,10 +161,10 @@ bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum ob
 	struct object_identity identity = repo_object(repo, key, kind);
 	BUF(object, object_size_max(plain.size, meta.size, OBJECT_FRAME_LOG2_DEFAULT));
 
-	sealing_begin(repo);
+	computing_begin(repo);
 	bool is_sealed = object_seal(repo->secrets, &identity, class, compression_of(repo, kind),
 				     OBJECT_FRAME_LOG2_DEFAULT, meta, plain, &object, err);
-	sealing_end(repo);
+	computing_end(repo);
 	TRY(is_sealed);
 	if (stored_size != NULL)
 		*stored_size = object.size;
@@ -241,7 +241,10 @@ bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct 
 	TRY(storage_get(repo->storage, key, &object, err));
 	TRY(object_open_header(repo->secrets, &identity, buf_bytes(&object), &header, &whole_size, &header_need, err));
 	TRY(repo_unlock(repo, &header, err));
-	return object_open(repo->secrets, &identity, buf_bytes(&object), plain, err);
+	computing_begin(repo);
+	bool is_opened = object_open(repo->secrets, &identity, buf_bytes(&object), plain, err);
+	computing_end(repo);
+	return is_opened;
 }
 
 /* Reads the beginning of an object until header and meta are there. */

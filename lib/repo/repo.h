@@ -19,13 +19,13 @@ struct repo {
 	struct layout layout;
 	uint8_t id[16];
 	struct compression compression;
-	char host[256];		      /* who writes, for the meta of objects */
-	char directory[1024];	      /* … from which data directory; empty: not known */
-	pthread_mutex_t unlocking;    /* guards secrets->epochs */
-	int64_t jobs;		      /* no more threads compress and seal at a time; 0: no limit */
-	int64_t sealing;	      /* those that do */
-	pthread_mutex_t sealing_lock; /* guards it */
-	pthread_cond_t sealing_changed;
+	char host[256];			/* who writes, for the meta of objects */
+	char directory[1024];		/* … from which data directory; empty: not known */
+	pthread_mutex_t unlocking;	/* guards secrets->epochs */
+	int64_t jobs;			/* no more threads seal or open whole objects at a time; 0: no limit */
+	int64_t computing;		/* those that do */
+	pthread_mutex_t computing_lock; /* guards it */
+	pthread_cond_t computing_changed;
 };
 
 /* Opens the repository of the settings for the cluster with this system identifier; 0: that of --system, else the
@@ -41,8 +41,8 @@ void repo_close(struct repo *repo); /* NULL is fine */
 #define REPO_CLEANUP __attribute__((cleanup(repo_cleanup)))
 void repo_cleanup(struct repo **repo);
 
-/* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. Who calls it from
- * more threads than there are jobs has some that wait for the network while others compute. */
+/* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. Who calls it,
+ * or repo_get(), from more threads than there are jobs has some that wait for the network while others compute. */
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
 	      struct bytes plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
 /* The same for an object whose frames are made by the caller: begins it, in `object`, which the caller owns … */
