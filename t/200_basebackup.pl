@@ -147,8 +147,8 @@ $node->archive_all;
 	my @packs = $repo->objects(qr{/pack/\Q$label\E/});
 	my $stored = 0;
 	$stored += -s $repo->path . "/$_" for @packs;
-	# With so little memory, packs of 1 MiB.
-	ok(@packs > 2 && @packs <= $stored / 2**20 + 2, '… in packs that are cut by what they measure in the repository')
+	# With so little memory, packs of 1 MiB; one whose frames did better than expected measures less.
+	ok(@packs > 2 && @packs <= 2 * $stored / 2**20 + 2, '… in packs that are cut by what they measure in the repository')
 	  or diag scalar @packs, " packs of $stored bytes";
 	my $fact = run_json([ 'pitr-catalog', $repo->options, 'show', $label, '--json' ], '… the fact can be shown');
 	ok($fact->{finished_us} > $fact->{started_us} && $fact->{finished_us} < $came_us - 4_000_000,
