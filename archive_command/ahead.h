@@ -1,4 +1,4 @@
-/* A segment that the server asks for, and with it those it will ask for next: stored in parallel over kept connections,
+/* A segment that the server asks for, and then those it will ask for next, in parallel: stored over kept connections,
  * and remembered, so that the server's next calls need nothing but a look at the record (archived.h).
  *
  * Bounded in number, memory and time, ended by the first failure, and nothing outlives the call. Whether it succeeds
