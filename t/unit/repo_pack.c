@@ -162,7 +162,8 @@ static void test_round(struct repo *repo, const struct round *round)
 	packs_look(repo, label, &packs);
 	ok(done && packs.count == count && packs.size == stored_size, "%s: %u packs of %llu bytes in all: %s",
 	   round->title, count, (unsigned long long) stored_size, err.text);
-	/* A pack is cut by what is expected of frames that are still being compressed: it may end early, but not by half. */
+	/* A pack is cut by what is expected of frames that are still being compressed: it may end early, but not by
+	 * half. */
 	ok(packs.count <= 2 * packs.size / round->sizing.stored_size + 1, "… which are at least half full");
 	ok(packs.largest <= round->sizing.stored_size + (uint64_t) (2 * round->sizing.jobs + 1) * (MiB + 16) + 64 * KiB,
 	   "… and none is larger than %llu", (unsigned long long) packs.largest);
