@@ -5,7 +5,9 @@
 #   make check           installs what it needs and runs every test
 #   make check-full      the same, with every combination instead of every pair
 #   make lint            layout, layers, doors, generated documentation, static analysis
-#   make install         DESTDIR, PREFIX, PG_CONFIG as everywhere
+#   make extension       builds the extension "bkp" and the archive module for the server of PG_CONFIG
+#   make install         programs and extension; DESTDIR, PREFIX, PG_CONFIG as everywhere. install-programs and
+#                        install-extension do half of it
 #
 # SANITIZE=1 builds with ASan and UBSan, into a directory of its own.
 

@@ -20,7 +20,7 @@ static const struct verb {
 	{"adopt", 0, 1, "pitr-catalog adopt [BRANCH]", verb_adopt},
 	{"fork", 0, 1, "pitr-catalog fork [BRANCH]", verb_fork},
 	{"init", 0, 0, "pitr-catalog init", verb_init},
-	{"keygen", 1, 1, "pitr-catalog keygen FILE", verb_keygen},
+	{"keygen", 1, 1, "pitr-catalog keygen FILE [--host-key-of=FILE]", verb_keygen},
 };
 
 static bool catalog_run(const struct options *options, struct error *err)
@@ -39,9 +39,10 @@ static bool catalog_run(const struct options *options, struct error *err)
 		       fail_hint(err, "Usage: %s", verbs[i].usage);
 	}
 	return fail(err, ERROR_USAGE, "\"%s\" is not something pitr-catalog can do", name) ||
-	       fail_hint(
-		       err,
-		       "It can: list, show LABEL, window, rebuild, adopt [BRANCH], fork [BRANCH], init, keygen FILE.");
+	       fail_hint(err,
+			 "It can: list, show LABEL, window, unrebuild, "
+			 "adopt [BRANCH], fork [BRANCH], init, keygen FILE, key list, key add "
+			 "FILE, key remove FINGERPRINT.");
 }
 
 static int run(const struct options *options)

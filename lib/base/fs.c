@@ -286,17 +286,35 @@ bool fs_publish(const char *temporary, const char *path, struct error *err)
 	return false;
 }
 
-bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct error *err)
+/* "<path>.<random>.tmp", in the same directory: whoever else writes the same file has another one. */
+static bool temporary_name(const char *path, char temporary[PATH_MAX], struct error *err)
 {
-	char temporary[PATH_MAX];
 	uint8_t id[8];
 	char suffix[2 * sizeof(id) + 1];
 
 	TRY(random_bytes(id, sizeof(id), err));
 	hex_format(bytes_of(id, sizeof(id)), suffix);
-	int written = snprintf(temporary, sizeof(temporary), "%s.%s.tmp", path, suffix);
-	if (written < 0 || (size_t) written >= sizeof(temporary))
+	int written = snprintf(temporary, PATH_MAX, "%s.%s.tmp", path, suffix);
+	if (written < 0 || written >= PATH_MAX)
 		return fail(err, ERROR_SYSTEM, "the path \"%.200s…\" is too long", path);
+	return true;
+}
+
+bool fs_name_is_temporary(const char *name)
+{
+	size_t length = strlen(name);
+	const size_t tail = sizeof(".0123456789abcdef.tmp") - 1;
+
+	if (length <= tail || strcmp(name + length - 4, ".tmp") != 0 || name[length - tail] != '.')
+		return false;
+	return strspn(name + length - tail + 1, "0123456789abcdef") == 16;
+}
+
+bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct error *err)
+{
+	char temporary[PATH_MAX];
+
+	TRY(temporary_name(path, temporary, err));
 	TRY(fs_write_new(temporary, mode, content, err));
 	if (!fs_rename(temporary, path, err)) {
 		(void) unlink(temporary);
@@ -305,24 +323,50 @@ bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct
 	return fs_sync_parent(path, err);
 }
 
+static bool fd_give(int fd, uid_t owner, gid_t group, const char *path, struct error *err)
+{
+	if (owner == geteuid() || fchown(fd, owner, group) == 0)
+		return true;
+	return fail_errno(err, "could not give \"%s\" to user %ld", path, (long) owner);
+}
+
+/* Fills `fd`, a new file under the name `temporary`, and gives it its name. */
+static bool fs_place(int fd, const char *temporary, const char *path, struct bytes content, struct error *err)
+{
+	if (fd_write_all(fd, content, temporary, err) && fd_close_checked(&fd, temporary, err) &&
+	    fs_rename(temporary, path, err))
+		return true;
+	fd_close(&fd);
+	(void) unlink(temporary);
+	return false;
+}
+
+bool fs_place_file_of(const char *path, mode_t mode, uid_t owner, gid_t group, struct bytes content, struct error *err)
+{
+	char temporary[PATH_MAX];
+
+	TRY(temporary_name(path, temporary, err));
+	int fd = fs_open_new(temporary, mode, err);
+	if (fd < 0)
+		return false;
+	if (fd_give(fd, owner, group, temporary, err))
+		return fs_place(fd, temporary, path, content, err);
+	fd_close(&fd);
+	(void) unlink(temporary);
+	return false;
+}
+
 bool fs_place_file(const char *path, mode_t mode, struct bytes content, struct error *err)
 {
 	char temporary[PATH_MAX];
-	int fd FD_CLEANUP = -1;
 
 	int written = snprintf(temporary, sizeof(temporary), "%s.tmp", path);
 	if (written < 0 || (size_t) written >= sizeof(temporary))
 		return fail(err, ERROR_SYSTEM, "the path \"%.200s…\" is too long", path);
 	if (!fs_remove(temporary, err) && err->kind != ERROR_NOT_FOUND)
 		return false;
-	fd = fs_open_new(temporary, mode, err);
-	if (fd < 0)
-		return false;
-	if (fd_write_all(fd, content, temporary, err) && fd_close_checked(&fd, temporary, err) &&
-	    fs_rename(temporary, path, err))
-		return true;
-	(void) unlink(temporary);
-	return false;
+	int fd = fs_open_new(temporary, mode, err);
+	return fd >= 0 && fs_place(fd, temporary, path, content, err);
 }
 
 bool fs_make_directories(const char *root, const char *relative, struct error *err)

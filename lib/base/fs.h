@@ -48,6 +48,12 @@ bool fs_replace_file(const char *path, mode_t mode, struct bytes content, struct
 /* Puts `path` in place whole by "<path>.tmp" and rename, replacing what was there; not synced. For a file that is
  * asked for again after a crash: a segment handed to recovery. */
 bool fs_place_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
+/* The same for a file that several write, and that is to belong to `owner`: it never has the name as another's. Root
+ * can do that for others. */
+bool fs_place_file_of(const char *path, mode_t mode, uid_t owner, gid_t group, struct bytes content,
+		      struct error *err) MUST_CHECK;
+/* "pg_control.437e3d16f8cf0436.tmp": what fs_replace_file() and fs_place_file_of() leave when they are killed. */
+bool fs_name_is_temporary(const char *name);
 /* Creates `path` (O_EXCL, `mode`) with `content`, durably. EXISTS when there is one. For key files. */
 bool fs_create_file(const char *path, mode_t mode, struct bytes content, struct error *err) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 void json_cleanup(json_t **json)
@@ -130,4 +131,18 @@ bool json_add(json_t *array, json_t *value, struct error *err)
 	if (json_array_append_new(array, value) != 0)
 		return fail(err, ERROR_SYSTEM, "could not make JSON: no valid text, or out of memory");
 	return true;
+}
+
+json_t *json_message(const char *text)
+{
+	json_t *json = json_string(text);
+	char plain[sizeof(((struct error *) NULL)->text)];
+
+	if (json != NULL)
+		return json;
+	(void) snprintf(plain, sizeof(plain), "%s", text);
+	for (char *at = plain; *at != '\0'; at++)
+		if ((unsigned char) *at >= 0x80)
+			*at = '?';
+	return json_string(plain);
 }

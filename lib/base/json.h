@@ -29,6 +29,9 @@ bool json_copy_text(const json_t *object, const char *key, char *text, size_t si
 bool json_get_array(const json_t *object, const char *key, json_t **array, struct error *err) MUST_CHECK;
 bool json_get_object(const json_t *object, const char *key, json_t **member, struct error *err) MUST_CHECK;
 
+/* A message as a text. JSON holds UTF-8 alone; a message may have a path of any bytes in it, or be cut within a
+ * character: then every byte that is not ASCII is a question mark. NULL: out of memory. */
+json_t *json_message(const char *text);
 /* Takes ownership of `value` (which may be NULL: out of memory); SYSTEM when it cannot be set. */
 bool json_put(json_t *object, const char *key, json_t *value, struct error *err) MUST_CHECK;
 bool json_add(json_t *array, json_t *value, struct error *err) MUST_CHECK;

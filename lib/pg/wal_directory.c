@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/fs.h"
 
 struct reading {
@@ -15,22 +16,15 @@ void wal_directory_release(struct wal_directory *directory)
 {
 	free(directory->files);
 	directory->files = NULL;
-	directory->count = directory->capacity = 0;
+	directory->count = 0;
+	directory->capacity = 0;
 }
 
 static bool file_add(struct wal_directory *directory, struct wal_file file, struct error *err)
 {
-	if (directory->count == directory->capacity) {
-		int capacity = directory->capacity == 0 ? 64 : 2 * directory->capacity;
-		struct wal_file *files = NULL;
-
-		if (capacity <= WAL_FILES_MAX)
-			files = realloc(directory->files, (size_t) capacity * sizeof(*files));
-		if (files == NULL)
-			return fail(err, ERROR_SYSTEM, "out of memory for more than %d WAL segments", directory->count);
-		directory->files = files;
-		directory->capacity = capacity;
-	}
+	if (directory->count == WAL_FILES_MAX ||
+	    !ARRAY_RESERVE(&directory->files, directory->count, &directory->capacity, err))
+		return fail(err, ERROR_SYSTEM, "out of memory for more than %d WAL segments", directory->count);
 	directory->files[directory->count++] = file;
 	return true;
 }

@@ -21,7 +21,8 @@ struct wal_directory {
 	char path[PATH_MAX];
 	uint64_t system_identifier; /* 0: there is no segment in it */
 	uint32_t segment_size;
-	int count, capacity;
+	int count;
+	size_t capacity;
 	struct wal_file *files; /* owned; by number, then by timeline */
 	int history_count;
 	uint32_t histories[TIMELINES_MAX]; /* ascending */

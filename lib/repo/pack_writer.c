@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/workers.h"
 
 /* Packs that wait for a thread which stores them. */
@@ -141,18 +142,9 @@ static bool extents_add(struct extents *extents, const char *reference, uint64_t
 		last->size += size;
 		return true;
 	}
-	if (extents->count == extents->capacity) {
-		int capacity = extents->capacity == 0 ? 8 : 2 * extents->capacity;
-		struct extent *grown;
-
-		if (capacity > PACK_EXTENTS_MAX)
-			return fail(err, ERROR_USAGE, "a file is larger than %d packs", PACK_EXTENTS_MAX);
-		grown = realloc(extents->items, (size_t) capacity * sizeof(*grown));
-		if (grown == NULL)
-			return fail(err, ERROR_SYSTEM, "out of memory");
-		extents->items = grown;
-		extents->capacity = capacity;
-	}
+	if (extents->count == PACK_EXTENTS_MAX)
+		return fail(err, ERROR_USAGE, "a file is larger than %d packs", PACK_EXTENTS_MAX);
+	TRY(ARRAY_RESERVE(&extents->items, extents->count, &extents->capacity, err));
 	last = &extents->items[extents->count++];
 	*last = (struct extent){.offset = offset, .size = size};
 	if (snprintf(last->pack, sizeof(last->pack), "%s", reference) >= (int) sizeof(last->pack))

@@ -32,7 +32,7 @@ int64_t pack_sizing_memory(struct pack_sizing sizing);
 /* The extents of one file, in order, as they grow. Init with {0}. */
 struct extents {
 	int count;
-	int capacity;
+	size_t capacity;
 	struct extent *items; /* owned */
 };
 

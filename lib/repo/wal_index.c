@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/log.h"
 
 /* Texts that are kept, since a stretch of WAL is often looked at twice. One block has 17 MB at most, usually 0.5. */
@@ -34,7 +35,7 @@ struct wal_index {
 	const struct wal_path *path;
 	uint32_t segment_size;
 	uint64_t from;
-	size_t list_count;
+	size_t list_count, list_capacity;
 	struct index_list **lists; /* owned, as all below */
 	size_t cached_size;
 	uint64_t questions;
@@ -92,20 +93,6 @@ struct listing {
 	struct index_list *list;
 };
 
-static bool list_extend(struct index_list *list, struct error *err)
-{
-	if (list->count < list->capacity)
-		return true;
-	size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
-	struct index_object *objects = realloc(list->objects, capacity * sizeof(*objects));
-
-	if (objects == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	list->objects = objects;
-	list->capacity = capacity;
-	return true;
-}
-
 static bool listing_add(void *context, const char *key, uint64_t size, struct error *err)
 {
 	struct listing *listing = context;
@@ -122,7 +109,7 @@ static bool listing_add(void *context, const char *key, uint64_t size, struct er
 		err->kind = ERROR_NONE;
 		return false;
 	}
-	TRY(list_extend(list, err));
+	TRY(ARRAY_RESERVE(&list->objects, list->count, &list->capacity, err));
 	char *copy = strdup(key);
 	if (copy == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
@@ -151,15 +138,11 @@ static bool list_find(struct wal_index *index, const char *branch, uint32_t time
 		if ((*found)->timeline == timeline && strcmp((*found)->branch, branch) == 0)
 			return true;
 	}
-	struct index_list **lists =
-		realloc((void *) index->lists, (index->list_count + 1) * sizeof(struct index_list *));
-	if (lists == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	index->lists = lists;
+	TRY(ARRAY_RESERVE(&index->lists, index->list_count, &index->list_capacity, err));
 	*found = calloc(1, sizeof(**found));
 	if (*found == NULL)
 		return fail(err, ERROR_SYSTEM, "out of memory");
-	lists[index->list_count++] = *found;
+	index->lists[index->list_count++] = *found;
 	(*found)->branch = branch;
 	(*found)->timeline = timeline;
 	return list_read(index, *found, err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/workers.h"
 #include "repo/wal_store.h"
 
@@ -28,22 +29,12 @@ static bool path_part(const struct wal_range *range, int index, uint64_t *first,
 
 static struct wal_run *runs_extend(struct wal_range *range, struct error *err)
 {
-	if (range->run_count == range->run_capacity) {
-		int capacity = range->run_capacity == 0 ? 16 : range->run_capacity * 2;
-		struct wal_run *runs;
-
-		if (range->run_count >= WAL_RUNS_MAX) {
-			(void) fail(err, ERROR_CORRUPT, "the archive has more than %d holes", WAL_RUNS_MAX);
-			return NULL;
-		}
-		runs = realloc(range->runs, (size_t) capacity * sizeof(*runs));
-		if (runs == NULL) {
-			(void) fail(err, ERROR_SYSTEM, "out of memory");
-			return NULL;
-		}
-		range->runs = runs;
-		range->run_capacity = capacity;
+	if (range->run_count == WAL_RUNS_MAX) {
+		(void) fail(err, ERROR_CORRUPT, "the archive has more than %d holes", WAL_RUNS_MAX);
+		return NULL;
 	}
+	if (!ARRAY_RESERVE(&range->runs, range->run_count, &range->run_capacity, err))
+		return NULL;
 	return &range->runs[range->run_count++];
 }
 
@@ -52,15 +43,8 @@ static bool run_extend(struct wal_run *run, uint64_t number, uint64_t size, stru
 {
 	size_t count = (size_t) (number - run->first);
 
-	if (count == run->size_capacity) {
-		size_t capacity = count == 0 ? 64 : 2 * count;
-		uint32_t *sizes = count < WAL_RUN_MAX ? realloc(run->sizes, capacity * sizeof(*sizes)) : NULL;
-
-		if (sizes == NULL)
-			return fail(err, ERROR_SYSTEM, "out of memory for more than %zu WAL segments", count);
-		run->sizes = sizes;
-		run->size_capacity = capacity;
-	}
+	if (count == WAL_RUN_MAX || !ARRAY_RESERVE(&run->sizes, count, &run->size_capacity, err))
+		return fail(err, ERROR_SYSTEM, "out of memory for more than %zu WAL segments", count);
 	run->sizes[count] = size < UINT32_MAX ? (uint32_t) size : UINT32_MAX;
 	run->last = number;
 	return true;
@@ -216,7 +200,8 @@ void wal_range_release(struct wal_range *range)
 	wal_index_close(range->index);
 	range->runs = NULL;
 	range->index = NULL;
-	range->run_count = range->run_capacity = 0;
+	range->run_count = 0;
+	range->run_capacity = 0;
 }
 
 void wal_range_name(const struct wal_range *range, uint64_t number, struct wal_name *name)

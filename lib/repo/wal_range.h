@@ -30,7 +30,8 @@ struct wal_range {
 	/* The last .partial of the path's own timeline, whether it is of use or not; text "": there is none. */
 	struct wal_name partial;
 	uint32_t partial_size; /* its bytes in the repository */
-	int run_count, run_capacity;
+	int run_count;
+	size_t run_capacity;
 	struct wal_run *runs;	 /* owned; ascending */
 	struct wal_index *index; /* owned: what tells of many segments at once; NULL: is not asked */
 };

@@ -5,12 +5,17 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "storage/storage.h"
 
 #define STORAGE_KEY_SIZE_MAX 512
 
+struct remembered;
+
 struct storage_backend {
 	void (*close)(struct storage *storage);
+	void (*end_by)(struct storage *storage, int64_t deadline_ms); /* NULL: its calls wait for nobody */
 	bool (*create)(struct storage *storage, struct error *err);
 	bool (*put)(struct storage *storage, const char *key, struct bytes content, struct error *err);
 	bool (*sync)(struct storage *storage, const char *key, struct error *err);
@@ -24,7 +29,11 @@ struct storage_backend {
 
 struct storage {
 	const struct storage_backend *backend;
-	const char *url; /* owned by the backend */
+	const char *url;     /* owned by the backend */
+	int64_t deadline_ms; /* storage_end_by(); 0: none */
+	/* storage_remember(): which thread does; only that one looks at what it remembers. Owned by storage.c. */
+	atomic_uintptr_t remembering; /* 0: none */
+	struct remembered *remembered;
 };
 
 /* USAGE, saying why, when the key breaks a rule of storage.h. */

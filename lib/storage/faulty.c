@@ -193,7 +193,7 @@ bool storage_open_faulty(struct storage *inner, struct storage **storage, struct
 		return fail(err, ERROR_SYSTEM, "could not open a faulty storage: out of memory");
 	}
 	faulty->inner = inner;
-	faulty->storage = (struct storage){&faulty_backend, storage_url(inner)};
+	faulty->storage = (struct storage){.backend = &faulty_backend, .url = storage_url(inner)};
 	*storage = &faulty->storage;
 	return true;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "storage/backend.h"
 
 #define OBJECTS_MAX ((size_t) 1 << 20)
@@ -73,22 +74,6 @@ static bool memory_create(struct storage *storage, struct error *err)
 	return true;
 }
 
-static bool memory_grow(struct memory *memory, struct error *err)
-{
-	size_t capacity = memory->capacity == 0 ? 16 : 2 * memory->capacity;
-
-	if (memory->count < memory->capacity)
-		return true;
-	if (capacity > OBJECTS_MAX)
-		return fail(err, ERROR_SYSTEM, "could not store an object: there are %zu in memory", memory->count);
-	struct memory_object *objects = realloc(memory->objects, capacity * sizeof(*objects));
-	if (objects == NULL)
-		return fail(err, ERROR_SYSTEM, "could not store an object: out of memory");
-	memory->objects = objects;
-	memory->capacity = capacity;
-	return true;
-}
-
 static bool memory_insert(struct memory *memory, const char *key, struct bytes content, struct error *err)
 {
 	size_t position = memory_position(memory, key);
@@ -96,7 +81,10 @@ static bool memory_insert(struct memory *memory, const char *key, struct bytes c
 
 	if (position < memory->count && strcmp(memory->objects[position].key, key) == 0)
 		return fail(err, ERROR_EXISTS, "there is an object \"%s\" in memory already", key);
-	TRY(memory_grow(memory, err));
+	if (memory->count == OBJECTS_MAX)
+		return fail(err, ERROR_SYSTEM, "could not store an object: there are %zu in memory", memory->count);
+	if (!ARRAY_RESERVE(&memory->objects, memory->count, &memory->capacity, err))
+		return fail_in(err, "could not store an object");
 	TRY(buf_append(&object.content, content, err));
 	object.key = strdup(key);
 	if (object.key == NULL) {
@@ -233,7 +221,7 @@ bool storage_open_memory(struct storage **storage, struct error *err)
 		free(memory);
 		return fail(err, ERROR_SYSTEM, "could not open a storage in memory: out of memory");
 	}
-	memory->storage = (struct storage){&memory_backend, "memory:"};
+	memory->storage = (struct storage){.backend = &memory_backend, .url = "memory:"};
 	*storage = &memory->storage;
 	return true;
 }

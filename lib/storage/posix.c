@@ -533,7 +533,7 @@ bool posix_open(const char *root, int64_t limit_rate, struct storage **storage, 
 	(void) memcpy(posix->temp_directory, posix->root, length);
 	(void) memcpy(posix->temp_directory + length, "/tmp", sizeof("/tmp"));
 	rate_init(&posix->rate, limit_rate);
-	posix->storage = (struct storage){&posix_backend, posix->root};
+	posix->storage = (struct storage){.backend = &posix_backend, .url = posix->root};
 	*storage = &posix->storage;
 	return true;
 }

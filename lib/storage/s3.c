@@ -39,6 +39,11 @@ static void s3_close(struct storage *storage)
 	free(s3);
 }
 
+static void s3_end_by(struct storage *storage, int64_t deadline_ms)
+{
+	s3_client_end_by(s3_of(storage)->client, deadline_ms);
+}
+
 static void key_format(const struct s3 *s3, const char *key, char full[FULL_KEY_SIZE_MAX + 16])
 {
 	(void) snprintf(full, FULL_KEY_SIZE_MAX + 16, "%s%s", s3->prefix, key);
@@ -396,6 +401,7 @@ static bool s3_create(struct storage *storage, struct error *err)
 
 static const struct storage_backend s3_backend = {
 	.close = s3_close,
+	.end_by = s3_end_by,
 	.create = s3_create,
 	.put = s3_put,
 	.sync = s3_sync,
@@ -468,7 +474,7 @@ bool s3_open(const struct storage_settings *settings, struct storage **storage, 
 		free(s3);
 		return false;
 	}
-	s3->storage = (struct storage){&s3_backend, s3->url};
+	s3->storage = (struct storage){.backend = &s3_backend, .url = s3->url};
 	*storage = &s3->storage;
 	return true;
 }

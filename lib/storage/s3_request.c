@@ -27,6 +27,7 @@ struct s3_client {
 	char bucket[256];
 	char region[64];
 	int64_t retry_for_ms;
+	int64_t deadline_ms;		 /* s3_client_end_by(); 0: none */
 	_Atomic int64_t clock_offset_us; /* what the server's clock is ahead of ours, once it complained */
 };
 
@@ -122,6 +123,11 @@ void s3_client_close(struct s3_client *client)
 	http_close(client->http);
 	rate_destroy(&client->rate);
 	free(client);
+}
+
+void s3_client_end_by(struct s3_client *client, int64_t deadline_ms)
+{
+	client->deadline_ms = deadline_ms;
 }
 
 /* Every header that is sent, with the ones that make the signature. */
@@ -448,9 +454,18 @@ static enum verdict attempt_run(struct attempt *attempt, int64_t deadline_ms, st
 	return attempt_judge(attempt, err);
 }
 
+static struct retry retry_of_client(const struct s3_client *client)
+{
+	struct retry retry = retry_begin(client->retry_for_ms);
+
+	if (client->deadline_ms != 0 && client->deadline_ms < retry.deadline_ms)
+		retry.deadline_ms = client->deadline_ms;
+	return retry;
+}
+
 static bool attempt_repeat(struct attempt *attempt, struct error *err)
 {
-	struct retry retry = retry_begin(attempt->client->retry_for_ms);
+	struct retry retry = retry_of_client(attempt->client);
 	size_t content_start = attempt->request->content != NULL ? attempt->request->content->size : 0;
 
 	for (;;) {
@@ -485,6 +500,10 @@ bool s3_request_perform(struct s3_client *client, const struct s3_request *reque
 	};
 
 	*answer = (struct s3_answer){.status = 0};
+	/* Each page of a listing comes by here, too. */
+	if (client->deadline_ms != 0 && deadline_left_ms(client->deadline_ms) <= 0)
+		return fail(err, ERROR_UNREACHABLE, "could not %s \"s3://%s\": the time for it is over",
+			    request->purpose, client->bucket);
 	for (size_t i = 0; i < S3_FIELD_COUNT; i++)
 		answer->fields[i].name = field_names[i];
 	bool done = attempt_repeat(&attempt, err);

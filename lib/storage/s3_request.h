@@ -47,6 +47,9 @@ struct s3_answer {
 bool s3_client_open(const struct storage_settings *settings, const char *bucket, struct s3_client **client,
 		    struct error *err) MUST_CHECK;
 void s3_client_close(struct s3_client *client); /* NULL is fine */
+/* No request begins behind that deadline; one under way ends within a second of it, unless its bytes come at 64 kB/s or
+ * more. 0: retry_for_ms of the settings alone. */
+void s3_client_end_by(struct s3_client *client, int64_t deadline_ms);
 
 /* True with a decision in *answer. Otherwise UNREACHABLE (no answer, none that S3 would give, or "later" until the time
  * was up), DENIED, USAGE (a person has to change something), CORRUPT (larger than the bound of `content`). */

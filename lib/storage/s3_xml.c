@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/hex.h"
 
 #define DEPTH_MAX     8
@@ -181,15 +182,8 @@ static bool page_add(struct page_reading *reading, struct error *err)
 		return fail(err, ERROR_CORRUPT, "an entry of the listing has no key or no size");
 	if (page->count == PAGE_KEYS_MAX)
 		return fail(err, ERROR_CORRUPT, "a page of the listing has more than %d keys", PAGE_KEYS_MAX);
-	if (page->count == reading->capacity) {
-		size_t capacity = reading->capacity == 0 ? 1024 : 2 * reading->capacity;
-		uint64_t *sizes = realloc(page->sizes, capacity * sizeof(*sizes));
-
-		if (sizes == NULL)
-			return fail(err, ERROR_SYSTEM, "could not keep a listing: out of memory");
-		page->sizes = sizes;
-		reading->capacity = capacity;
-	}
+	if (!ARRAY_RESERVE(&page->sizes, page->count, &reading->capacity, err))
+		return fail_in(err, "could not keep a listing");
 	page->sizes[page->count++] = reading->size;
 	reading->has_key = reading->has_size = false;
 	return true;

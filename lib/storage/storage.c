@@ -1,11 +1,14 @@
 #include "storage/storage.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "storage/backend.h"
 #include "storage/posix.h"
+#include "storage/remembered.h"
 #include "storage/s3.h"
 
 static bool key_character(char character)
@@ -81,8 +84,26 @@ bool storage_open(const struct storage_settings *settings, struct storage **stor
 
 void storage_close(struct storage *storage)
 {
-	if (storage != NULL)
-		storage->backend->close(storage);
+	if (storage == NULL)
+		return;
+	storage_forget(storage);
+	storage->backend->close(storage);
+}
+
+void storage_end_by(struct storage *storage, int64_t deadline_ms)
+{
+	storage->deadline_ms = deadline_ms;
+	if (storage->backend->end_by != NULL)
+		storage->backend->end_by(storage, deadline_ms);
+}
+
+/* May this call begin? */
+static bool call_check(const struct storage *storage, const char *key, bool is_prefix, struct error *err)
+{
+	TRY(key_check(key, is_prefix, err));
+	if (storage->deadline_ms == 0 || deadline_left_ms(storage->deadline_ms) > 0)
+		return true;
+	return fail(err, ERROR_UNREACHABLE, "\"%s\" was not asked in time", storage->url);
 }
 
 const char *storage_url(const struct storage *storage)
@@ -97,26 +118,26 @@ bool storage_create(struct storage *storage, struct error *err)
 
 bool storage_put(struct storage *storage, const char *key, struct bytes content, struct error *err)
 {
-	TRY(key_check(key, false, err));
+	TRY(call_check(storage, key, false, err));
 	return storage->backend->put(storage, key, content, err);
 }
 
 bool storage_sync(struct storage *storage, const char *key, struct error *err)
 {
-	TRY(key_check(key, false, err));
+	TRY(call_check(storage, key, false, err));
 	return storage->backend->sync(storage, key, err);
 }
 
 bool storage_get(struct storage *storage, const char *key, struct buf *content, struct error *err)
 {
-	TRY(key_check(key, false, err));
+	TRY(call_check(storage, key, false, err));
 	return storage->backend->get(storage, key, content, err);
 }
 
 bool storage_get_range(struct storage *storage, const char *key, uint64_t offset, size_t size, struct buf *content,
 		       uint64_t *object_size, struct error *err)
 {
-	TRY(key_check(key, false, err));
+	TRY(call_check(storage, key, false, err));
 	*object_size = 0;
 	return storage->backend->get_range(storage, key, offset, size, content, object_size, err);
 }
@@ -124,15 +145,33 @@ bool storage_get_range(struct storage *storage, const char *key, uint64_t offset
 bool storage_list(struct storage *storage, const char *prefix, const char *after, storage_visit visit, void *context,
 		  struct error *err)
 {
-	TRY(key_check(prefix, true, err));
+	TRY(call_check(storage, prefix, true, err));
 	TRY(key_check(after, true, err));
 	err->kind = ERROR_NONE;
 	/* A visit that has seen enough stops with ERROR_NONE: that is success. */
+	if (storage->remembering == (uintptr_t) pthread_self())
+		return remembered_list(storage->remembered, storage, prefix, after, visit, context, err) ||
+		       err->kind == ERROR_NONE;
 	return storage->backend->list(storage, prefix, after, visit, context, err) || err->kind == ERROR_NONE;
+}
+
+bool storage_remember(struct storage *storage, struct error *err)
+{
+	storage_forget(storage);
+	TRY(remembered_new(&storage->remembered, err));
+	storage->remembering = (uintptr_t) pthread_self();
+	return true;
+}
+
+void storage_forget(struct storage *storage)
+{
+	storage->remembering = 0;
+	remembered_free(storage->remembered);
+	storage->remembered = NULL;
 }
 
 bool storage_remove(struct storage *storage, const char *key, struct error *err)
 {
-	TRY(key_check(key, false, err));
+	TRY(call_check(storage, key, false, err));
 	return storage->backend->remove(storage, key, err);
 }

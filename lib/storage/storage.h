@@ -34,6 +34,10 @@ struct storage_settings {
 /* Contacts nothing yet. A directory need not exist; it is never created here. */
 bool storage_open(const struct storage_settings *settings, struct storage **storage, struct error *err) MUST_CHECK;
 void storage_close(struct storage *storage); /* NULL is fine */
+/* From now on nothing is begun behind that deadline of base/clock.h, and no request over a network is tried or retried
+ * for longer: UNREACHABLE. 0: as the settings say, which is how a storage begins. For what is worth only so much time;
+ * not while another thread is in a call. */
+void storage_end_by(struct storage *storage, int64_t deadline_ms);
 /* For messages: "/var/backups/pitr" or "s3://bucket/prefix". */
 const char *storage_url(const struct storage *storage);
 
@@ -53,6 +57,11 @@ bool storage_get_range(struct storage *storage, const char *key, uint64_t offset
 typedef bool (*storage_visit)(void *context, const char *key, uint64_t size, struct error *err);
 bool storage_list(struct storage *storage, const char *prefix, const char *after, storage_visit visit, void *context,
 		  struct error *err) MUST_CHECK;
+/* Until storage_forget(), and in the calling thread alone, what was listed is remembered and not asked for again: for a
+ * survey that is made of many small listings, and takes what changes meanwhile for what it was. One thread at a time
+ * does. */
+bool storage_remember(struct storage *storage, struct error *err) MUST_CHECK;
+void storage_forget(struct storage *storage);
 /* NOT_FOUND is success for the caller to ignore: reported as true. */
 bool storage_remove(struct storage *storage, const char *key, struct error *err) MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/workers.h"
 #include "files/file.h"
 #include "files/fill.h"
@@ -99,19 +100,10 @@ static void batch_count(struct batch *batch, struct batch_counts more)
 
 /* ----------------------------------------------------------------------------------------------- gathering */
 
-static bool slices_reserve(struct slices *slices, size_t extra, struct error *err)
+static bool slice_add(struct slices *slices, const struct slice *slice, struct error *err)
 {
-	size_t capacity = slices->capacity;
-
-	while (capacity < slices->count + extra)
-		capacity = capacity == 0 ? 1024 : capacity * 2;
-	if (capacity == slices->capacity)
-		return true;
-	struct slice *items = realloc(slices->items, capacity * sizeof(*items));
-	if (items == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	slices->items = items;
-	slices->capacity = capacity;
+	TRY(ARRAY_RESERVE(&slices->items, slices->count, &slices->capacity, err));
+	slices->items[slices->count++] = *slice;
 	return true;
 }
 
@@ -119,11 +111,11 @@ static bool slices_add(struct batch *batch, const struct manifest_entry *entry, 
 {
 	uint64_t offset = 0;
 
-	TRY(slices_reserve(&batch->slices, (size_t) entry->extent_count, err));
 	for (int i = 0; i < entry->extent_count; i++) {
-		batch->slices.items[batch->slices.count++] =
-			(struct slice){.extent = entry->extents[i], .offset = offset, .file = file};
-		offset += entry->extents[i].size;
+		struct slice slice = {.extent = entry->extents[i], .offset = offset, .file = file};
+
+		TRY(slice_add(&batch->slices, &slice, err));
+		offset += slice.extent.size;
 	}
 	return true;
 }
@@ -241,12 +233,12 @@ static bool slice_divide(struct batch *batch, const struct slice *slice, struct 
 	uint64_t begin = slice->offset, end = begin + slice->extent.size, size, sum = 0;
 
 	for (; comparison_next(&file->comparison, &begin, end, &size); begin += size) {
-		TRY(slices_reserve(needed, 1, err));
-		struct slice *part = &needed->items[needed->count++];
-		*part = *slice;
-		part->offset = begin;
-		part->extent.offset += begin - slice->offset;
-		part->extent.size = size;
+		struct slice part = *slice;
+
+		part.offset = begin;
+		part.extent.offset += begin - slice->offset;
+		part.extent.size = size;
+		TRY(slice_add(needed, &part, err));
 		sum += size;
 	}
 	batch_count(batch, (struct batch_counts){.kept = slice->extent.size - sum});
@@ -262,13 +254,8 @@ static bool batch_reduce(struct batch *batch, struct error *err)
 	for (size_t i = 0; i < batch->slices.count && done; i++) {
 		const struct slice *slice = &batch->slices.items[i];
 
-		if (batch->files[slice->file].was_there) {
-			done = slice_divide(batch, slice, &needed, err);
-		} else {
-			done = slices_reserve(&needed, 1, err);
-			if (done)
-				needed.items[needed.count++] = *slice;
-		}
+		done = batch->files[slice->file].was_there ? slice_divide(batch, slice, &needed, err)
+							   : slice_add(&needed, slice, err);
 	}
 	free(batch->slices.items);
 	batch->slices = needed;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define TEXT_SIZE_MAX (4 * GiB)
 
 void path_list_init(struct path_list *list)
@@ -18,25 +20,11 @@ void path_list_release(struct path_list *list)
 	list->count = list->capacity = 0;
 }
 
-static bool offsets_reserve(struct path_list *list, struct error *err)
-{
-	size_t capacity = list->capacity == 0 ? 1024 : 2 * list->capacity;
-
-	if (list->count < list->capacity)
-		return true;
-	size_t *grown = realloc(list->offsets, capacity * sizeof(*grown));
-	if (grown == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	list->offsets = grown;
-	list->capacity = capacity;
-	return true;
-}
-
 bool path_list_add(struct path_list *list, const char *path, bool is_directory, struct error *err)
 {
 	size_t offset = list->text.size;
 
-	TRY(offsets_reserve(list, err));
+	TRY(ARRAY_RESERVE(&list->offsets, list->count, &list->capacity, err));
 	TRY(buf_append_text(&list->text, path, err));
 	TRY(buf_append_text(&list->text, is_directory ? "/" : "", err));
 	TRY(buf_append(&list->text, bytes_of("", 1), err));

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/fs.h"
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -157,18 +158,9 @@ static bool walk_to(struct tree_walk *walk, const struct tree *tree, const char 
 
 static bool modes_reserve(struct tree *tree, struct error *err)
 {
-	size_t capacity = tree->mode_capacity == 0 ? 64 : tree->mode_capacity * 2;
-
-	if (tree->mode_count < tree->mode_capacity)
-		return true;
-	if (capacity > MODES_MAX)
+	if (tree->mode_count == MODES_MAX)
 		return fail(err, ERROR_SYSTEM, "there are more than %d files that their owner cannot write", MODES_MAX);
-	struct tree_mode *modes = realloc(tree->modes, capacity * sizeof(*modes));
-	if (modes == NULL)
-		return fail(err, ERROR_SYSTEM, "out of memory");
-	tree->modes = modes;
-	tree->mode_capacity = capacity;
-	return true;
+	return ARRAY_RESERVE(&tree->modes, tree->mode_count, &tree->mode_capacity, err);
 }
 
 bool tree_plan_mode(struct tree *tree, const char *path, mode_t mode, struct error *err)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/random.h"
 #include "storage/faulty.h"
@@ -313,6 +314,27 @@ static void test_many(struct storage *storage, int count)
 	      "a list goes on where another ended");
 }
 
+static void test_end_by(struct storage *storage)
+{
+	uint64_t size;
+	int listed = 0;
+	BUF(content, 100);
+
+	works(storage_put(storage, "e/one", bytes_of_text("1"), &error), "put");
+	storage_end_by(storage, deadline_in(60000));
+	works(holds(storage, "e/one", bytes_of_text("1")), "before its deadline a storage answers");
+	storage_end_by(storage, deadline_in(0));
+	fails_with(storage_get(storage, "e/one", &content, &error), ERROR_UNREACHABLE, "get behind it is UNREACHABLE");
+	fails_with(storage_get_range(storage, "e/two", 0, 1, &content, &size, &error), ERROR_UNREACHABLE,
+		   "what is absent, too");
+	fails_with(storage_put(storage, "e/two", bytes_of_text("2"), &error), ERROR_UNREACHABLE, "put, too");
+	fails_with(storage_list(storage, "e/", "", count_in_order, &listed, &error), ERROR_UNREACHABLE, "list, too");
+	fails_with(storage_put(storage, "/e", bytes_of_text("2"), &error), ERROR_USAGE, "a bad key still is USAGE");
+	storage_end_by(storage, 0);
+	fails_with(storage_get(storage, "e/two", &content, &error), ERROR_NOT_FOUND, "without one, it answers again");
+	works(holds(storage, "e/one", bytes_of_text("1")), "and has what it had");
+}
+
 static void run_suite(struct storage *storage, const char *name, int many)
 {
 	backend_name = name;
@@ -324,6 +346,7 @@ static void run_suite(struct storage *storage, const char *name, int many)
 	test_keys(storage);
 	test_race(storage);
 	test_many(storage, many);
+	test_end_by(storage);
 }
 
 static void test_memory(void)
