@@ -1,7 +1,5 @@
 #include <stdlib.h>
 
-#include "base/hash.h"
-#include "base/hex.h"
 #include "pg/control_file.h"
 #include "repo/repo.h"
 #include "verbs.h"
@@ -10,7 +8,7 @@ bool verb_init(const struct options *options, struct error *err)
 {
 	struct repo *repo REPO_CLEANUP = NULL;
 	struct control_file control;
-	char fingerprint[2 * HOST_KEY_ID_SIZE + 1];
+	struct key_fingerprints fingerprints;
 
 	if (options->pgdata == NULL)
 		return fail(err, ERROR_USAGE, "the data directory of the server is not known") ||
@@ -34,7 +32,8 @@ bool verb_init(const struct options *options, struct error *err)
 		log_info("it is not encrypted: no key-file is set, and that cannot be changed later");
 		return true;
 	}
-	hex_format(bytes_of(repo->secrets->host_key_id, HOST_KEY_ID_SIZE), fingerprint);
-	log_info("it is encrypted, key fingerprint %s", fingerprint);
+	secrets_fingerprints(repo->secrets, &fingerprints);
+	log_info("it is encrypted, and the key %s can read it, of host key %s", fingerprints.recipient,
+		 fingerprints.host_key);
 	return true;
 }

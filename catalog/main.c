@@ -21,6 +21,7 @@ static const struct verb {
 	{"fork", 0, 1, "pitr-catalog fork [BRANCH]", verb_fork},
 	{"init", 0, 0, "pitr-catalog init", verb_init},
 	{"keygen", 1, 1, "pitr-catalog keygen FILE [--host-key-of=FILE]", verb_keygen},
+	{"key", 1, 2, "pitr-catalog key list | key add FILE | key remove FINGERPRINT", verb_key},
 };
 
 static bool catalog_run(const struct options *options, struct error *err)
@@ -30,6 +31,8 @@ static bool catalog_run(const struct options *options, struct error *err)
 
 	if (options->new_system && strcmp(name, "init") != 0)
 		return fail(err, ERROR_USAGE, "--new-system belongs to the verb \"init\"");
+	if (options->host_key_of != NULL && strcmp(name, "keygen") != 0)
+		return fail(err, ERROR_USAGE, "--host-key-of belongs to the verb \"keygen\"");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(verbs[i].name, name) != 0)
 			continue;

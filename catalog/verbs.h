@@ -6,6 +6,7 @@
 typedef bool (*verb_run)(const struct options *options, struct error *err);
 
 bool verb_keygen(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_key(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_init(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_adopt(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_fork(const struct options *options, struct error *err) MUST_CHECK;

@@ -28,6 +28,7 @@ my %programs = (
 	'pitr-restore'    => [ 2,   [] ],
 	'pitr-catalog'    => [ 2,   [] ],
 	'pitr-check'      => [ 3,   [] ],
+	'pitr-verify'     => [ 2,   [] ],
 );
 
 sub run_program {
@@ -91,8 +92,8 @@ for my $program (sort keys %programs) {
 	is_refused($program, [ '--retry-for=5', @$needed ], 'invalid value "5" for "retry-for"', $how_long, 'bad value');
 	is_refused($program, [ '--retry-for=1ms', @$needed ], 'value "1ms" for "retry-for" is out of range',
 		'Use 1s to 1 day.', 'value out of range');
-	is_refused($program, [ @$needed, 'more', 'and', 'words' ],
-		sprintf('unexpected argument "%s"', $program eq 'pitr-catalog' ? 'words' : 'more'),
+	is_refused($program, [ @$needed, 'more', 'and', 'many', 'words' ],
+		sprintf('unexpected argument "%s"', { 'pitr-catalog' => 'words', 'pitr-verify' => 'and' }->{$program} // 'more'),
 		qq(Try "$program --help".), 'too many arguments');
 
 	local $ENV{PITR_RETRY_FOR} = '5';

@@ -65,9 +65,10 @@ mistake('… in a restore_command', [ 'pitr-fetch', @main, '--nonsense', $first,
 mistake('a flag of another program', [ 'pitr-catalog', @main, '--target-time=now' ], 2,
 	'pitr-catalog has no flag "--target-time"', 'It belongs to pitr-restore.');
 mistake('a verb that is none', [ 'pitr-catalog', @main, 'create' ], 2, '"create" is not something pitr-catalog can do',
-	'It can: list, show LABEL, window, rebuild, adopt [BRANCH], fork [BRANCH], init, keygen FILE.');
+	'It can: list, show LABEL, window, pin LABEL, unpin LABEL, note LABEL TEXT, mirror, rebuild, adopt [BRANCH], fork [BRANCH], '
+	  . 'init, keygen FILE, key list, key add FILE, key remove FINGERPRINT.');
 mistake('a verb without its argument', [ 'pitr-catalog', @main, 'keygen' ], 2, 'wrong number of arguments for "keygen": 0',
-	'Usage: pitr-catalog keygen FILE');
+	'Usage: pitr-catalog keygen FILE [--host-key-of=FILE]');
 
 # --- the repository -------------------------------------------------------------------------------------------------
 my $empty = directory('empty');

@@ -169,8 +169,7 @@ static void flag_format(const struct option_row *row, char *text, size_t size)
 
 	if (row->letter != 0)
 		snprintf(letter, sizeof(letter), "`-%c`, ", row->letter);
-	snprintf(text, size, "%s`--%s`%s%s", letter, row->name, row->argument ? "=" : "",
-		 row->argument ? row->argument : "");
+	snprintf(text, size, "%s`--%s`%s%s", letter, row->name, option_equals(row), row->argument ? row->argument : "");
 }
 
 static void options_print(struct page *page, bool settings)

@@ -124,11 +124,13 @@ bool object_seal(const struct secrets *secrets, const struct object_identity *id
 }
 
 bool object_seal_to(const struct secrets *secrets, const uint8_t recipient_public[SECRET_SIZE],
-		    const struct object_identity *identity, struct bytes plain, struct buf *object, struct error *err)
+		    const struct object_identity *identity, struct bytes meta, struct bytes plain, struct buf *object,
+		    struct error *err)
 {
 	struct object_form form = {
 		.class = CLASS_SECRET,
 		.codec = CODEC_NONE,
+		.meta = meta,
 		.frame_log2 = OBJECT_FRAME_LOG2_MIN,
 		.frames_max = header_frame_count(plain.size, OBJECT_FRAME_LOG2_MIN),
 		.recipient = recipient_public,

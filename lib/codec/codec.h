@@ -86,10 +86,10 @@ void object_header_release(struct object_header *header);
 bool object_seal(const struct secrets *secrets, const struct object_identity *identity, enum object_class class,
 		 struct compression compression, int frame_log2, struct bytes meta, struct bytes plain,
 		 struct buf *object, struct error *err) MUST_CHECK;
-/* Class secret to any public key, without compression and meta: how a repository secret is handed to a recipient
- * (OBJECT_RECIPIENT; object_seal() does the same with the recipient of the key file). */
+/* Class secret to any public key, without compression: how a repository secret is handed to a recipient
+ * (OBJECT_RECIPIENT; object_seal() does the same with the recipient of the key file). `meta` may be empty. */
 bool object_seal_to(const struct secrets *secrets, const uint8_t recipient_public[SECRET_SIZE],
-		    const struct object_identity *identity, struct bytes plain, struct buf *object,
+		    const struct object_identity *identity, struct bytes meta, struct bytes plain, struct buf *object,
 		    struct error *err) MUST_CHECK;
 /* An upper bound of the bytes of an object with that much in it. */
 size_t object_size_max(size_t plain_size, size_t meta_size, int frame_log2);

@@ -323,41 +323,44 @@ static bool hex_line(struct buf *text, const char *name, const uint8_t value[SEC
 	return done;
 }
 
-static bool secret_file_format(struct buf *text, const struct secrets *secrets, const char *fingerprint,
-			       const char *created, struct error *err)
+static bool secret_file_format(struct buf *text, const struct secrets *secrets,
+			       const struct key_fingerprints *fingerprints, const char *created, struct error *err)
 {
 	TRY(buf_format(text, err,
-		       "# Opens everything that is backed up under host key %s. Keep copies where no database host\n"
-		       "# reaches: nothing can be restored without it.\n# created %s\n%s\n",
-		       fingerprint, created, secret_title));
+		       "# pitr key %s, of host key %s: opens what is backed up for it. Keep copies where\n"
+		       "# no database host reaches: without one of its keys a repository cannot be read by anybody.\n"
+		       "# created %s\n%s\n",
+		       fingerprints->recipient, fingerprints->host_key, created, secret_title));
 	TRY(hex_line(text, "recipient-secret", secrets->recipient_secret, err));
 	TRY(hex_line(text, "recipient-public", secrets->recipient_public, err));
 	return hex_line(text, "host-key", secrets->host_key, err);
 }
 
-static bool host_file_format(struct buf *text, const struct secrets *secrets, const char *fingerprint,
-			     const char *created, struct error *err)
+static bool host_file_format(struct buf *text, const struct secrets *secrets,
+			     const struct key_fingerprints *fingerprints, const char *created, struct error *err)
 {
 	TRY(buf_format(text, err,
-		       "# For database hosts: archives and backs up under host key %s, and cannot read what is\n"
-		       "# stored.\n# created %s\n%s\n",
-		       fingerprint, created, host_title));
+		       "# pitr key %s, of host key %s, for database hosts: archives and backs up, and\n"
+		       "# cannot read what is stored.\n# created %s\n%s\n",
+		       fingerprints->recipient, fingerprints->host_key, created, host_title));
 	TRY(hex_line(text, "recipient-public", secrets->recipient_public, err));
 	return hex_line(text, "host-key", secrets->host_key, err);
 }
 
-static bool key_files_write(const char *path, const char *host_path, const struct secrets *secrets,
-			    const char *fingerprint, struct buf *text, struct error *err)
+static bool key_files_write(const char *path, const char *host_path, const struct secrets *secrets, struct buf *text,
+			    struct error *err)
 {
 	char created[CLOCK_TEXT_SIZE];
+	struct key_fingerprints fingerprints;
 	struct error ignored = {0};
 
 	time_format_utc(clock_now_us(), created);
+	secrets_fingerprints(secrets, &fingerprints);
 	TRY(buf_allocate(text, text->size_max, err));
-	TRY(host_file_format(text, secrets, fingerprint, created, err));
+	TRY(host_file_format(text, secrets, &fingerprints, created, err));
 	TRY(fs_create_file(host_path, 0600, buf_bytes(text), err));
 	buf_clear(text);
-	if (secret_file_format(text, secrets, fingerprint, created, err) &&
+	if (secret_file_format(text, secrets, &fingerprints, created, err) &&
 	    fs_create_file(path, 0600, buf_bytes(text), err))
 		return true;
 	/* Half a pair is of no use, and would stand in the way of the next attempt. */
@@ -377,26 +380,48 @@ static bool key_path_check(const char *path, struct error *err)
 	return fail_hint(err, "A key file is never overwritten: what it opens could not be opened any more.");
 }
 
-bool keys_generate(const char *path, char fingerprint[2 * HOST_KEY_ID_SIZE + 1], struct error *err)
+void secrets_fingerprints(const struct secrets *secrets, struct key_fingerprints *fingerprints)
+{
+	hex_format(bytes_of(secrets->host_key_id, HOST_KEY_ID_SIZE), fingerprints->host_key);
+	hex_format(bytes_of(secrets->recipient_id, HOST_KEY_ID_SIZE), fingerprints->recipient);
+}
+
+static bool host_key_copy(struct secrets *secrets, const char *host_key_of, struct error *err)
+{
+	struct secrets *other = NULL;
+
+	TRY(secrets_open(host_key_of, &other, err));
+	memcpy(secrets->host_key, other->host_key, SECRET_SIZE);
+	secrets_close(other);
+	return true;
+}
+
+static bool secrets_generate(struct secrets *secrets, const char *host_key_of, struct error *err)
+{
+	secrets->has_recipient_secret = true;
+	TRY(host_key_of != NULL ? host_key_copy(secrets, host_key_of, err)
+				: random_bytes(secrets->host_key, SECRET_SIZE, err));
+	TRY(x25519_generate(secrets->recipient_secret, secrets->recipient_public, err));
+	return secrets_complete(secrets, err);
+}
+
+bool keys_generate(const char *path, const char *host_key_of, struct key_fingerprints *fingerprints, struct error *err)
 {
 	char host_path[sizeof(((struct secrets *) 0)->key_file)];
 	BUF(text, 4 * KiB);
 	struct secrets *secrets = NULL;
-	bool done;
 
 	if (snprintf(host_path, sizeof(host_path), "%s.host", path) >= (int) sizeof(host_path))
 		return fail(err, ERROR_USAGE, "the name of the key file is too long");
+	if (host_key_of != NULL && *host_key_of == '\0')
+		return fail(err, ERROR_USAGE, "no key file is named whose host key is to be taken");
 	TRY(key_path_check(path, err));
 	TRY(key_path_check(host_path, err));
 	TRY(secrets_new(&secrets, err));
-	secrets->has_recipient_secret = true;
-	done = random_bytes(secrets->host_key, SECRET_SIZE, err) &&
-	       x25519_generate(secrets->recipient_secret, secrets->recipient_public, err) &&
-	       secrets_complete(secrets, err);
-	if (done) {
-		hex_format(bytes_of(secrets->host_key_id, HOST_KEY_ID_SIZE), fingerprint);
-		done = key_files_write(path, host_path, secrets, fingerprint, &text, err);
-	}
+	bool done =
+		secrets_generate(secrets, host_key_of, err) && key_files_write(path, host_path, secrets, &text, err);
+	if (done)
+		secrets_fingerprints(secrets, fingerprints);
 	secrets_close(secrets);
 	if (text.data != NULL)
 		secret_wipe(text.data, text.capacity);

@@ -53,8 +53,19 @@ bool secrets_add_epoch(struct secrets *secrets, uint32_t epoch, const uint8_t se
 /* First bytes of SHA-256 of a public half: how headers, names and messages call it. */
 bool public_key_id(const uint8_t public[SECRET_SIZE], uint8_t id[HOST_KEY_ID_SIZE], struct error *err) MUST_CHECK;
 
-/* Writes FILE and FILE.host, mode 0600, never over an existing file; `fingerprint` gets the host key's id as text. */
-bool keys_generate(const char *path, char fingerprint[2 * HOST_KEY_ID_SIZE + 1], struct error *err) MUST_CHECK;
+#define FINGERPRINT_SIZE (2 * HOST_KEY_ID_SIZE + 1)
+
+/* How people call a key file. */
+struct key_fingerprints {
+	char host_key[FINGERPRINT_SIZE];  /* the repository's: the same for all of its key files */
+	char recipient[FINGERPRINT_SIZE]; /* its own */
+};
+
+void secrets_fingerprints(const struct secrets *secrets, struct key_fingerprints *fingerprints);
+/* Writes FILE and FILE.host, mode 0600, never over an existing file. `host_key_of`: a key file of either kind, whose
+ * host key they are to have; NULL: a new one. */
+bool keys_generate(const char *path, const char *host_key_of, struct key_fingerprints *fingerprints,
+		   struct error *err) MUST_CHECK;
 
 /* A new X25519 pair. */
 bool x25519_generate(uint8_t secret[SECRET_SIZE], uint8_t public[SECRET_SIZE], struct error *err) MUST_CHECK;

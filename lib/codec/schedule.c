@@ -8,6 +8,8 @@ static const char info_content_hash[] = "pitr content hash v0";
 static const char info_content_id[] = "pitr content id v0";
 static const char info_piece_hash[] = "pitr piece hash v0";
 static const char info_piece_digest[] = "pitr piece digest v0";
+static const char info_recipient[] = "pitr recipient v0";
+static const char info_epoch[] = "pitr epoch v0";
 static const char info_meta[] = "pitr meta v0";
 static const char info_frame[] = "pitr frame v0";
 static const char info_secret_frame[] = "pitr frame v0 x25519";
@@ -85,6 +87,38 @@ bool schedule_piece_keys(const struct schedule *schedule, const uint8_t *reposit
 
 	return schedule_derive(schedule->root, salt, info_piece_hash, hash_key, err) &&
 	       schedule_derive(schedule->root, salt, info_piece_digest, digest_key, err);
+}
+
+static bool key_proof(const uint8_t secret[SECRET_SIZE], const uint8_t *repository_id, const char *info,
+		      struct bytes what, uint8_t proof[KEY_PROOF_SIZE], struct error *err)
+{
+	uint8_t key[SECRET_SIZE], digest[SHA256_SIZE];
+	bool done;
+
+	TRY(schedule_derive(secret, bytes_of(repository_id, REPOSITORY_ID_SIZE), info, key, err));
+	done = hmac_sha256(bytes_of(key, sizeof(key)), what, digest, err);
+	secret_wipe(key, sizeof(key));
+	memcpy(proof, digest, KEY_PROOF_SIZE);
+	return done;
+}
+
+bool schedule_recipient_proof(const uint8_t repository_secret[SECRET_SIZE], const uint8_t *repository_id,
+			      const uint8_t recipient_public[SECRET_SIZE], uint8_t proof[KEY_PROOF_SIZE],
+			      struct error *err)
+{
+	return key_proof(repository_secret, repository_id, info_recipient, bytes_of(recipient_public, SECRET_SIZE),
+			 proof, err);
+}
+
+bool schedule_epoch_proof(const uint8_t secret_before[SECRET_SIZE], const uint8_t *repository_id, uint32_t epoch,
+			  const uint8_t repository_public[SECRET_SIZE], uint8_t proof[KEY_PROOF_SIZE],
+			  struct error *err)
+{
+	uint8_t what[4 + SECRET_SIZE];
+
+	store_u32(what, epoch);
+	memcpy(what + 4, repository_public, SECRET_SIZE);
+	return key_proof(secret_before, repository_id, info_epoch, bytes_of(what, sizeof(what)), proof, err);
 }
 
 bool schedule_meta_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],

@@ -31,6 +31,15 @@ bool schedule_content_keys(const struct schedule *schedule, const uint8_t *repos
 /* The keys of the digests of pieces of files: the repository's alone, so that equal pieces have equal digests. */
 bool schedule_piece_keys(const struct schedule *schedule, const uint8_t *repository_id, uint8_t hash_key[SECRET_SIZE],
 			 uint8_t digest_key[SECRET_SIZE], struct error *err) MUST_CHECK;
+/* What only a holder of a repository secret can say: that a recipient was added to its epoch … */
+#define KEY_PROOF_SIZE 16
+bool schedule_recipient_proof(const uint8_t repository_secret[SECRET_SIZE], const uint8_t *repository_id,
+			      const uint8_t recipient_public[SECRET_SIZE], uint8_t proof[KEY_PROOF_SIZE],
+			      struct error *err) MUST_CHECK;
+/* … and, of the secret of the epoch before, that an epoch was begun with that repository key. */
+bool schedule_epoch_proof(const uint8_t secret_before[SECRET_SIZE], const uint8_t *repository_id, uint32_t epoch,
+			  const uint8_t repository_public[SECRET_SIZE], uint8_t proof[KEY_PROOF_SIZE],
+			  struct error *err) MUST_CHECK;
 bool schedule_meta_key(const struct schedule *schedule, const uint8_t header_digest[SHA256_SIZE],
 		       uint8_t key[SECRET_SIZE], struct error *err) MUST_CHECK;
 /* Class host. */

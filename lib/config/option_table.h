@@ -37,5 +37,15 @@ const char *option_fallback(enum option_id id, enum program program);
 bool option_range(enum option_id id, const char **least, const char **most);
 /* Which one is called that, or OPTION_ID_COUNT. */
 enum option_id option_find(const char *name);
+/* Between the flag and what it calls its value. */
+static inline const char *option_equals(const struct option_row *row)
+{
+	return row->argument == NULL || row->argument[0] == '[' ? "" : "=";
+}
+/* May the flag stand without its value (which is called "[=TIME]")? */
+static inline bool option_is_optional(const struct option_row *row)
+{
+	return row->argument != NULL && row->argument[0] == '[';
+}
 /* Is the value a place in the file system? */
 bool option_is_path(const struct option_row *row);

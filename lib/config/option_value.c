@@ -65,6 +65,10 @@ bool duration_parse(const char *text, int64_t *duration_ms)
 		{"hours", 3600000}, {"d", 86400000},   {"day", 86400000},  {"days", 86400000}, {NULL, 0},
 	};
 
+	if (strcasecmp(text, "forever") == 0) {
+		*duration_ms = INT64_MAX;
+		return true;
+	}
 	return number_with_unit(text, UNITS, duration_ms);
 }
 
@@ -98,6 +102,10 @@ static bool count_parse(const char *text, int64_t *count)
 {
 	if (strcasecmp(text, "cores") == 0) {
 		*count = cores_count();
+		return true;
+	}
+	if (strcasecmp(text, "all") == 0) {
+		*count = INT64_MAX;
 		return true;
 	}
 	return digits_scan(&text, count) && *text == '\0';

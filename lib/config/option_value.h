@@ -7,7 +7,7 @@
 
 /* "256MB", "20 MB", "32k": always with a unit, of 1024 as PostgreSQL counts. */
 bool size_parse(const char *text, int64_t *size);
-/* "5 min", "30s", "1h", "500ms", "2 days": always with a unit. */
+/* "5 min", "30s", "1h", "500ms", "2 days": always with a unit; "forever": INT64_MAX. */
 bool duration_parse(const char *text, int64_t *duration_ms);
 
 /* Sets the option's member in *options. Texts are borrowed. */

@@ -168,6 +168,8 @@ static bool long_flag_parse(struct options *options, struct command_line *line, 
 		return flag_set_switch(options, id, err);
 	}
 	snprintf(flag, sizeof(flag), "--%s", name);
+	if (value == NULL && option_is_optional(&option_table[id]))
+		value = "forever";
 	if (value == NULL)
 		TRY(value_of_next(line, flag, &value, err));
 	return option_set(options, id, OPTION_FLAG, value, err);
@@ -462,6 +464,7 @@ static bool file_parse(struct options *options, struct error *err)
 	bool found;
 
 	TRY(path_complete(is_named ? options->config : CONFIG_FILE_DEFAULT, storage->config_path, err));
+	options->config_path = storage->config_path;
 	TRY(config_file_read(&storage->file, storage->config_path, &found, err));
 	if (!found && is_named)
 		return fail(err, ERROR_USAGE, "configuration file \"%s\" does not exist", storage->config_path);

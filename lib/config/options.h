@@ -35,6 +35,7 @@ struct texts {
 struct options {
 	enum program program;
 	const char *config_file; /* the one that was read; NULL: none */
+	const char *config_path; /* the one that was looked for, whether it is there or not; NULL: not yet */
 	char **argv;		 /* all of it as given; borrowed */
 	struct texts arguments;	 /* what is no flag, in order */
 #define OPTION(member, flag, letter, type, is_setting, programs, argument, fallback, help) OPTION_MEMBER_##type(member)

@@ -13,7 +13,8 @@
 /* What is put behind the common folder of both. */
 #define PROGRAM_TAIL_MAX (sizeof(FOLDER_WHOLE) + 32)
 
-int program_main(enum program program, enum error_audience audience, int argc, char **argv, program_run run)
+int program_main_or(enum program program, enum error_audience audience, int argc, char **argv, program_run run,
+		    program_refused refused)
 {
 	const char *name = program_row_of(program)->name;
 	struct options options OPTIONS_CLEANUP = {0};
@@ -23,8 +24,11 @@ int program_main(enum program program, enum error_audience audience, int argc, c
 
 	process_init();
 	log_init(name, LOG_LEVEL_WARNING);
-	if (!options_parse(program, argc, argv, &options, &outcome, &err))
+	if (!options_parse(program, argc, argv, &options, &outcome, &err)) {
+		if (refused != NULL)
+			refused(&options, &err);
 		return exit_with(&err, audience);
+	}
 	if (outcome == OPTIONS_RUN) {
 		log_init(name, options_log_level(&options));
 		status = run(&options);
@@ -32,6 +36,11 @@ int program_main(enum program program, enum error_audience audience, int argc, c
 	if (status == EXIT_SUCCESS && !stdout_finish(&err))
 		return exit_with(&err, audience);
 	return status;
+}
+
+int program_main(enum program program, enum error_audience audience, int argc, char **argv, program_run run)
+{
+	return program_main_or(program, audience, argc, argv, run, NULL);
 }
 
 /* Cuts "/bin/NAME" or "/libexec/pitr/NAME" off the path of the running program. */

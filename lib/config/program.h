@@ -15,6 +15,11 @@ typedef int (*program_run)(const struct options *options);
 /* All of a main(): signals, messages, options, --help and --version, `run`, and stdout flushed. `audience` is who gets
  * the exit status when the options cannot be read, or stdout cannot be written. */
 int program_main(enum program program, enum error_audience audience, int argc, char **argv, program_run run);
+/* The same for a program that wants to know that its options cannot be read, before that is reported. Of the options
+ * there is what had been read until then. */
+typedef void (*program_refused)(const struct options *options, const struct error *why);
+int program_main_or(enum program program, enum error_audience audience, int argc, char **argv, program_run run,
+		    program_refused refused);
 
 /* The full path of a program of ours: PROGRAM_BIN as people run it, PROGRAM_WHOLE as the fronts do. SYSTEM when it is
  * not there. */

@@ -43,7 +43,7 @@ static void option_print(enum option_id id, enum program program, FILE *out)
 	char left[80], help[400];
 
 	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
-		 row->letter ? ", " : "  ", row->name, row->argument ? "=" : "", row->argument ? row->argument : "");
+		 row->letter ? ", " : "  ", row->name, option_equals(row), row->argument ? row->argument : "");
 	snprintf(help, sizeof(help), "%s%s%s%s", row->help, fallback ? " (default: " : "", fallback ? fallback : "",
 		 fallback ? ")" : "");
 	entry_print(left, help, out);

@@ -7,5 +7,8 @@
 
 #include "base/error.h"
 
+/* Does the file lie in a directory of the name "pg_wal", as a server's WAL does? Otherwise somebody has put it
+ * elsewhere, and what data_directory_of() says is no data directory. */
+bool data_directory_is_told(const char *wal_path);
 /* `directory` holds PATH_MAX bytes. */
 bool data_directory_of(const char *wal_path, char *directory, struct error *err) MUST_CHECK;

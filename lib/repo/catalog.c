@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -81,6 +82,23 @@ bool backup_encode(const struct backup *backup, json_t *json, struct error *err)
 	TRY(json_put(json, "manifest_parts", json_integer(backup->manifest_parts), err));
 	TRY(put_relation_map(json, &backup->relation_map, err));
 	return put_tablespaces(json, backup, err);
+}
+
+const char *backup_status(const struct backup *backup)
+{
+	if (backup->is_damaged)
+		return "damaged";
+	return backup->checksum_failures > 0 ? "checksum failures" : "complete";
+}
+
+bool backup_encode_listed(const struct backup *backup, json_t *json, struct error *err)
+{
+	TRY(backup_encode(backup, json, err));
+	TRY(json_put(json, "branch", json_string(backup->branch), err));
+	TRY(json_put(json, "status", json_string(backup_status(backup)), err));
+	if (backup->pinned_until_us != 0)
+		TRY(json_put(json, "pinned_until_us", json_integer(backup->pinned_until_us), err));
+	return backup->verified_us == 0 || json_put(json, "verified_us", json_integer(backup->verified_us), err);
 }
 
 static bool get_tablespaces(const json_t *json, struct backup *backup, struct error *err)
@@ -176,10 +194,49 @@ static bool catalog_read_backup(struct repo *repo, const char *key, const char *
 
 struct reading {
 	struct repo *repo;
+	const struct catalog *known; /* NULL: nothing is */
 	struct catalog *catalog;
 	const char *branch;
-	int capacity;
+	size_t capacity;
 };
+
+static bool backup_copy(const struct backup *source, struct backup *target, struct error *err)
+{
+	size_t count = (size_t) source->tablespace_count;
+
+	*target = *source;
+	target->tablespaces = calloc(count + 1, sizeof(*target->tablespaces));
+	if (target->tablespaces == NULL)
+		return fail(err, ERROR_SYSTEM, "out of memory");
+	if (count > 0)
+		memcpy(target->tablespaces, source->tablespaces, count * sizeof(*target->tablespaces));
+	return true;
+}
+
+static bool backup_obtain(const struct reading *reading, const char *key, const char *label, struct backup *backup,
+			  struct error *err)
+{
+	for (int i = 0; reading->known != NULL && i < reading->known->count; i++)
+		if (strcmp(reading->known->backups[i].label, label) == 0 &&
+		    strcmp(reading->known->backups[i].branch, reading->branch) == 0)
+			return backup_copy(&reading->known->backups[i], backup, err);
+	return catalog_read_backup(reading->repo, key, label, backup, err);
+}
+
+/* Room for one more, zeroed; it is not counted yet. */
+static struct backup *catalog_extend(struct reading *reading, struct error *err)
+{
+	struct catalog *catalog = reading->catalog;
+
+	if (catalog->count == CATALOG_BACKUPS_MAX) {
+		(void) fail(err, ERROR_CORRUPT, "the repository has more than %d backups", CATALOG_BACKUPS_MAX);
+		return NULL;
+	}
+	if (!ARRAY_RESERVE(&catalog->backups, catalog->count, &reading->capacity, err))
+		return NULL;
+	memset(&catalog->backups[catalog->count], 0, sizeof(catalog->backups[0]));
+	return &catalog->backups[catalog->count];
+}
 
 static bool catalog_visit(void *context, const char *key, uint64_t size, struct error *err)
 {
@@ -190,26 +247,18 @@ static bool catalog_visit(void *context, const char *key, uint64_t size, struct 
 	(void) size;
 	if (!layout_parse_backup_complete(&reading->repo->layout, reading->branch, key, label))
 		return true;
-	if (catalog->count == CATALOG_BACKUPS_MAX)
-		return fail(err, ERROR_CORRUPT, "the repository has more than %d backups", CATALOG_BACKUPS_MAX);
-	if (catalog->count == reading->capacity) {
-		int capacity = reading->capacity == 0 ? 16 : 2 * reading->capacity;
-		struct backup *grown = realloc(catalog->backups, (size_t) capacity * sizeof(*grown));
-
-		if (grown == NULL)
-			return fail(err, ERROR_SYSTEM, "out of memory");
-		catalog->backups = grown;
-		reading->capacity = capacity;
-	}
-
-	struct backup *backup = &catalog->backups[catalog->count];
-	memset(backup, 0, sizeof(*backup));
+	struct backup *backup = catalog_extend(reading, err);
+	if (backup == NULL)
+		return false;
 	(void) snprintf(backup->branch, sizeof(backup->branch), "%s", reading->branch);
-	if (catalog_read_backup(reading->repo, key, label, backup, err)) {
+	if (backup_obtain(reading, key, label, backup, err)) {
 		catalog->count++;
 		return true;
 	}
 	backup_release(backup);
+	/* It has gone since it was listed: pitr-expire removes it before everything else of the backup. */
+	if (err->kind == ERROR_NOT_FOUND)
+		return true;
 	if (err->kind != ERROR_CORRUPT)
 		return false;
 	/* The others can still be restored, and whoever needs one now must not be kept from it. */
@@ -245,7 +294,12 @@ static bool catalog_read_branches(struct reading *reading, const struct branch_l
 
 bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err)
 {
-	struct reading reading = {.repo = repo, .catalog = catalog};
+	return catalog_read_beyond(repo, NULL, catalog, err);
+}
+
+bool catalog_read_beyond(struct repo *repo, const struct catalog *known, struct catalog *catalog, struct error *err)
+{
+	struct reading reading = {.repo = repo, .known = known, .catalog = catalog};
 	struct branch_list list;
 
 	memset(catalog, 0, sizeof(*catalog));
@@ -256,6 +310,35 @@ bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err)
 	}
 	if (catalog->count > 1)
 		qsort(catalog->backups, (size_t) catalog->count, sizeof(catalog->backups[0]), backup_order);
+	return true;
+}
+
+static bool backup_decode_listed(const json_t *json, struct backup *backup, struct error *err)
+{
+	const char *status;
+
+	TRY(backup_decode(json, backup, err));
+	TRY(json_copy_text(json, "branch", backup->branch, sizeof(backup->branch), err));
+	TRY(json_get_text(json, "status", &status, err));
+	backup->is_damaged = strcmp(status, "damaged") == 0;
+	if (json_object_get(json, "pinned_until_us") != NULL)
+		TRY(json_get_integer(json, "pinned_until_us", 0, INT64_MAX, &backup->pinned_until_us, err));
+	return json_object_get(json, "verified_us") == NULL ||
+	       json_get_integer(json, "verified_us", 0, INT64_MAX, &backup->verified_us, err);
+}
+
+bool catalog_decode_listed(const json_t *array, struct catalog *catalog, struct error *err)
+{
+	struct reading reading = {.catalog = catalog};
+
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		struct backup *backup = catalog_extend(&reading, err);
+
+		if (backup == NULL)
+			return false;
+		catalog->count++;
+		TRY(backup_decode_listed(json_array_get(array, i), backup, err));
+	}
 	return true;
 }
 

@@ -40,6 +40,11 @@ struct backup {
 	struct relation_map_summary relation_map;
 	int tablespace_count;
 	struct tablespace *tablespaces; /* owned */
+	/* What later facts say of it, and the note too: facts_apply() of repo/fact.h. */
+	int64_t pinned_until_us; /* 0: it is not pinned; INT64_MAX: for ever */
+	int64_t verified_us;	 /* 0: nobody has */
+	bool is_damaged;	 /* … or who did last found damage … */
+	int64_t damaged_us;	 /* … then; 0: not known */
 };
 
 struct catalog {
@@ -54,10 +59,21 @@ void catalog_release(struct catalog *catalog);
 /* The members of the fact, which are also what --json prints, into the object `json`. */
 bool backup_encode(const struct backup *backup, json_t *json, struct error *err) MUST_CHECK;
 
+/* The same and the branch, the status, and what later facts say: what listings show. */
+bool backup_encode_listed(const struct backup *backup, json_t *json, struct error *err) MUST_CHECK;
+/* "complete", "checksum failures" or "damaged". */
+const char *backup_status(const struct backup *backup);
+
 /* Writes the fact, in the branch that is written to: the backup exists from here on. */
 bool catalog_add(struct repo *repo, const struct backup *backup, struct error *err) MUST_CHECK;
 /* The backups of every branch. A damaged fact is warned about and left out. */
 bool catalog_read(struct repo *repo, struct catalog *catalog, struct error *err) MUST_CHECK;
+/* The same, but of the backups that are known their facts are not read again, since they do not change; `known` may
+ * have what later facts say as well, and may not be in order. */
+bool catalog_read_beyond(struct repo *repo, const struct catalog *known, struct catalog *catalog,
+			 struct error *err) MUST_CHECK;
+/* From an array of what backup_encode_listed() makes. */
+bool catalog_decode_listed(const json_t *array, struct catalog *catalog, struct error *err) MUST_CHECK;
 /* The backup with that label, or the one whose label begins (or whose random part is) so: USAGE when none or several.
  */
 bool catalog_find(const struct catalog *catalog, const char *label, const struct backup **backup,

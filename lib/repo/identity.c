@@ -10,10 +10,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "repo/key_epoch.h"
 #include "repo/recovery_text.h"
 
 #define IDENTITY_SIZE_MAX (64 * KiB)
-#define SYSTEMS_MAX	  64
 
 struct systems {
 	int count;
@@ -93,7 +93,8 @@ static bool identity_get(struct repo *repo, const char *key, enum object_kind ki
 	memcpy(identity.repository_id, repo->id, sizeof(identity.repository_id));
 	TRY(storage_get(repo->storage, key, &object, err));
 	TRY(object_open_header(repo->secrets, &identity, buf_bytes(&object), &header, &whole_size, &header_need, err));
-	memcpy(repo->id, header.repository_id, sizeof(repo->id));
+	if (memcmp(repo->id, header.repository_id, sizeof(repo->id)) != 0) /* it is read by other threads later */
+		memcpy(repo->id, header.repository_id, sizeof(repo->id));
 	TRY(object_open(repo->secrets, &identity, buf_bytes(&object), &plain, err));
 	return json_decode(buf_bytes(&plain), key, json, err);
 }
@@ -102,8 +103,22 @@ static bool identity_get(struct repo *repo, const char *key, enum object_kind ki
 struct system {
 	uint64_t identifier;
 	uint64_t follows;	       /* another one; 0: none */
+	struct identity_key key;       /* its epoch is 0 without encryption */
 	char created[CLOCK_TEXT_SIZE]; /* UTC, in a form that sorts */
 };
+
+static bool identity_decode_key(const json_t *json, uint32_t *epoch, uint8_t public[SECRET_SIZE], struct error *err)
+{
+	const char *text;
+	int64_t number;
+
+	TRY(json_get_integer(json, "epoch", 1, UINT32_MAX, &number, err));
+	TRY(json_get_text(json, "public", &text, err));
+	if (!hex_parse(text, public, SECRET_SIZE))
+		return fail(err, ERROR_CORRUPT, "\"public\" is not a public key");
+	*epoch = (uint32_t) number;
+	return true;
+}
 
 static bool system_read(struct repo *repo, uint64_t identifier, struct system *system, struct error *err)
 {
@@ -117,7 +132,9 @@ static bool system_read(struct repo *repo, uint64_t identifier, struct system *s
 	TRY(json_copy_text(json, "created", system->created, sizeof(system->created), err));
 	const char *follows = json_string_value(json_object_get(json, "follows"));
 	system->follows = follows != NULL ? strtoull(follows, NULL, 10) : 0;
-	return true;
+	system->key.system_identifier = identifier;
+	return json_object_get(json, "epoch") == NULL ||
+	       identity_decode_key(json, &system->key.epoch, system->key.public, err) || fail_in(err, "%s", key);
 }
 
 static bool is_followed(const struct system *systems, int count, uint64_t identifier)
@@ -171,31 +188,71 @@ static bool identity_only_system(struct repo *repo, uint64_t *system_identifier,
 	return systems.count == 1 ? true : identity_newest(repo, &systems, system_identifier, err);
 }
 
-static bool identity_take_epoch(struct repo *repo, const json_t *json, struct error *err)
+bool identity_keys_read(struct repo *repo, struct identity_keys *keys, struct error *err)
 {
-	const char *public;
-	int64_t epoch;
+	struct systems systems = {.count = 0};
+	struct layout layout = repo->layout;
 
-	TRY(json_get_integer(json, "epoch", 1, UINT32_MAX, &epoch, err));
-	TRY(json_get_text(json, "public", &public, err));
-	if (!hex_parse(public, repo->secrets->repository_public, SECRET_SIZE))
-		return fail(err, ERROR_CORRUPT, "\"public\" is not a public key");
-	repo->secrets->epoch = (uint32_t) epoch;
+	keys->count = 0;
+	TRY(systems_list(repo, &systems, err));
+	for (int i = 0; i < systems.count; i++) {
+		struct system system;
+		bool read = system_read(repo, systems.identifiers[i], &system, err);
+
+		repo->layout = layout;
+		if (!read && err->kind != ERROR_NOT_FOUND)
+			return false;
+		if (read && system.key.epoch != 0)
+			keys->items[keys->count++] = system.key;
+	}
 	return true;
 }
 
+/* What the object of an epoch says of that. */
+static bool epoch_get(struct repo *repo, uint32_t epoch, uint8_t public[SECRET_SIZE], struct error *err)
+{
+	json_t *json JSON_CLEANUP = NULL;
+	char key[LAYOUT_KEY_SIZE];
+	uint32_t number;
+
+	layout_epoch(&repo->layout, epoch, key);
+	TRY(identity_get(repo, key, OBJECT_EPOCH, &json, err));
+	if (!identity_decode_key(json, &number, public, err))
+		return fail_in(err, "%s", key);
+	return number == epoch || fail(err, ERROR_CORRUPT, "%s: it says that it is key epoch %" PRIu32, key, number);
+}
+
+bool identity_compare_epoch(struct repo *repo, struct error *err)
+{
+	uint8_t public[SECRET_SIZE];
+
+	if (!epoch_get(repo, repo->secrets->epoch, public, err)) {
+		if (err->kind == ERROR_NOT_FOUND)
+			err->kind = ERROR_CORRUPT;
+		return fail_in(err, "could not read key epoch %" PRIu32, repo->secrets->epoch);
+	}
+	if (memcmp(public, repo->secrets->repository_public, SECRET_SIZE) == 0)
+		return true;
+	return fail(err, ERROR_CORRUPT,
+		    "the identity of the system %" PRIu64 " names another public key for key epoch %" PRIu32
+		    " than that has",
+		    repo->layout.system_identifier, repo->secrets->epoch) ||
+	       fail_hint(err,
+			 "Somebody who had a host key stored it, to read what would be sealed to that key. Nothing "
+			 "was stored. See docs/keys.md, \"A host key has leaked\".");
+}
+
 /* A new epoch is one more object; the newest is found by asking for the next until there is none. */
-static bool identity_follow_epochs(struct repo *repo, struct error *err)
+bool identity_follow_epochs(struct repo *repo, struct error *err)
 {
 	for (int steps = 0; steps < EPOCHS_MAX; steps++) {
-		json_t *json JSON_CLEANUP = NULL;
-		char key[LAYOUT_KEY_SIZE];
+		uint8_t public[SECRET_SIZE];
 
-		layout_epoch(&repo->layout, repo->secrets->epoch + 1, key);
-		if (!identity_get(repo, key, OBJECT_EPOCH, &json, err))
+		if (!epoch_get(repo, repo->secrets->epoch + 1, public, err))
 			return err->kind == ERROR_NOT_FOUND;
-		if (!identity_take_epoch(repo, json, err))
-			return fail_in(err, "%s", key);
+		memcpy(repo->secrets->repository_public, public, SECRET_SIZE);
+		repo->secrets->epoch++;
+		repo->is_epoch_compared = true;
 	}
 	return fail(err, ERROR_CORRUPT, "the repository has more than %d key epochs", EPOCHS_MAX);
 }
@@ -218,7 +275,7 @@ bool identity_read(struct repo *repo, uint64_t system_identifier, struct error *
 	}
 	if (!repo->secrets->encrypted)
 		return true;
-	if (!identity_take_epoch(repo, json, err))
+	if (!identity_decode_key(json, &repo->secrets->epoch, repo->secrets->repository_public, err))
 		return fail_in(err, "%s", key);
 	return identity_follow_epochs(repo, err);
 }
@@ -250,7 +307,7 @@ static bool identity_prove_canary(struct repo *repo, const char *key, struct byt
 	return true;
 }
 
-static bool identity_canary(struct repo *repo, struct error *err)
+bool identity_canary(struct repo *repo, struct error *err)
 {
 	char key[LAYOUT_KEY_SIZE];
 	uint8_t id[8];
@@ -290,31 +347,22 @@ static bool identity_put_epoch_members(const struct repo *repo, json_t *json, st
 	return json_put(json, "public", json_string(public), err);
 }
 
-/* Seals a new repository key to our own key file and publishes its public half, as `epoch`. EXISTS when an
+/* Seals a new repository key to our own key file and publishes its public half, as `number`. EXISTS when an
  * interrupted init has left that epoch behind. */
-static bool identity_create_epoch(struct repo *repo, uint32_t epoch, struct error *err)
+static bool identity_create_epoch(struct repo *repo, uint32_t number, struct error *err)
 {
-	json_t *json JSON_CLEANUP = json_object();
-	char key[LAYOUT_KEY_SIZE];
+	struct key_epoch epoch;
 	uint8_t secret[SECRET_SIZE];
+	bool is_new;
 
-	repo->secrets->epoch = epoch;
-	TRY(x25519_generate(secret, repo->secrets->repository_public, err));
-	layout_recipient(&repo->layout, epoch, repo->secrets->recipient_id, key);
-	struct object_identity identity = {.key = key, .kind = OBJECT_RECIPIENT};
-	memcpy(identity.repository_id, repo->id, sizeof(identity.repository_id));
-	BUF(object, object_size_max(SECRET_SIZE, 0, OBJECT_FRAME_LOG2_DEFAULT));
-	bool sealed =
-		object_seal(repo->secrets, &identity, CLASS_SECRET, (struct compression){.codec = CODEC_NONE},
-			    OBJECT_FRAME_LOG2_DEFAULT, bytes_of(NULL, 0), bytes_of(secret, SECRET_SIZE), &object, err);
+	TRY(key_epoch_draw(number, &epoch, secret, err));
+	bool wrapped = key_epoch_wrap(repo, &epoch, secret, repo->secrets->recipient_public, &is_new, err);
 	secret_wipe(secret, sizeof(secret));
-	TRY(sealed);
-	TRY(storage_put(repo->storage, key, buf_bytes(&object), err));
-
-	layout_epoch(&repo->layout, epoch, key);
-	TRY(identity_put_epoch_members(repo, json, err));
-	TRY(identity_put_time(json, err));
-	return identity_put_json(repo, key, OBJECT_EPOCH, json, err);
+	TRY(wrapped);
+	memcpy(repo->secrets->repository_public, epoch.public, SECRET_SIZE);
+	repo->secrets->epoch = number;
+	repo->is_epoch_compared = true;
+	return key_epoch_publish(repo, &epoch, NULL, err);
 }
 
 static bool identity_create_first_epoch(struct repo *repo, struct error *err)
@@ -393,6 +441,8 @@ bool identity_create(struct repo *repo, uint64_t system_identifier, bool is_new_
 	TRY(systems_check(repo, system_identifier, is_new_system, &follows, err));
 	/* The keys lie below the cluster's name and carry the repository's identifier: both go on. */
 	TRY(follows != 0 ? identity_read(repo, follows, err) : random_bytes(repo->id, sizeof(repo->id), err));
+	if (repo->secrets->encrypted && follows != 0)
+		TRY(identity_compare_epoch(repo, err));
 	repo->layout.system_identifier = system_identifier;
 	TRY(identity_canary(repo, err));
 	if (!storage_put(repo->storage, LAYOUT_RECOVERY, recovery_text(), err) && err->kind != ERROR_EXISTS)

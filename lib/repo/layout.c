@@ -104,17 +104,33 @@ void layout_identity(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
 	layout_identity_of(layout->cluster, layout->system_identifier, key);
 }
 
+void layout_keys_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format(key, "%s/key/", layout->cluster);
+}
+
 void layout_epoch(const struct layout *layout, uint32_t epoch, char key[LAYOUT_KEY_SIZE])
 {
 	layout_format(key, "%s/key/%08" PRIx32 "/public", layout->cluster, epoch);
 }
 
-void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t id[8], char key[LAYOUT_KEY_SIZE])
+void layout_recipient_prefix(const struct layout *layout, uint32_t epoch, const uint8_t public_id[8],
+			     char key[LAYOUT_KEY_SIZE])
 {
 	char text[17];
 
+	hex_format(bytes_of(public_id, 8), text);
+	layout_format(key, "%s/key/%08" PRIx32 "/recipient/%s/", layout->cluster, epoch, text);
+}
+
+void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t public_id[8], const uint8_t id[8],
+		      char key[LAYOUT_KEY_SIZE])
+{
+	char prefix[LAYOUT_KEY_SIZE], text[17];
+
+	layout_recipient_prefix(layout, epoch, public_id, prefix);
 	hex_format(bytes_of(id, 8), text);
-	layout_format(key, "%s/key/%08" PRIx32 "/recipient/%s", layout->cluster, epoch, text);
+	layout_format(key, "%.200s%s", prefix, text);
 }
 
 void layout_canary(const struct layout *layout, const uint8_t id[8], char key[LAYOUT_KEY_SIZE])
@@ -169,6 +185,11 @@ void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE]
 void layout_system_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE])
 {
 	layout_format(key, "%s/%" PRIu64 "/", layout->cluster, layout->system_identifier);
+}
+
+void layout_branch_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
+{
+	layout_format_branch(layout, branch, key, "");
 }
 
 void layout_behind_branch(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE])
@@ -253,6 +274,37 @@ void layout_measurement_prefix(const struct layout *layout, const char *branch, 
 	layout_format_branch(layout, branch, key, "restore/");
 }
 
+void layout_fact_id(int64_t time_us, const uint8_t random[4], char id[LAYOUT_FACT_ID_SIZE])
+{
+	char text[9];
+
+	hex_format(bytes_of(random, 4), text);
+	(void) snprintf(id, LAYOUT_FACT_ID_SIZE, "%016" PRIx64 "-%s", (uint64_t) time_us, text);
+}
+
+void layout_fact(const struct layout *layout, const char *branch, const char *kind, const char *id,
+		 char key[LAYOUT_KEY_SIZE])
+{
+	char rest[64];
+
+	(void) snprintf(rest, sizeof(rest), "fact/%.20s/%.25s", kind, id);
+	layout_format_branch(layout, branch, key, rest);
+}
+
+void layout_fact_from(const struct layout *layout, const char *branch, const char *kind, int64_t time_us,
+		      char key[LAYOUT_KEY_SIZE])
+{
+	char id[LAYOUT_FACT_ID_SIZE];
+
+	(void) snprintf(id, sizeof(id), "%016" PRIx64, (uint64_t) time_us);
+	layout_fact(layout, branch, kind, id, key);
+}
+
+void layout_fact_prefix(const struct layout *layout, const char *branch, const char *kind, char key[LAYOUT_KEY_SIZE])
+{
+	layout_fact(layout, branch, kind, "", key);
+}
+
 void layout_pack_reference(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE])
 {
 	layout_format(key, "%s/pack/%s/%08" PRIx32, layout_branch(layout), label, number);
@@ -335,6 +387,13 @@ bool layout_parse_system(const struct layout *layout, const char *key, uint64_t 
 	return *end == '/';
 }
 
+bool layout_parse_recipient(const char *prefix, const char *key, uint8_t id[8])
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(key, prefix, length) == 0 && hex_parse(key + length, id, 8);
+}
+
 bool layout_parse_branch(const struct layout *layout, const char *key, char branch[BRANCH_NAME_MAX + 1])
 {
 	char prefix[LAYOUT_KEY_SIZE];
@@ -389,15 +448,34 @@ bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_n
 	return strcmp(key, expected) == 0;
 }
 
-bool layout_parse_measurement(const struct layout *layout, const char *branch, const char *key)
+/* A moment and a draw: 16 digits, "-", 8 digits. */
+static bool id_is_valid(const char *id)
 {
 	static const char digits[] = "0123456789abcdef";
+
+	return strspn(id, digits) == 16 && id[16] == '-' && strspn(id + 17, digits) == 8 && id[25] == '\0';
+}
+
+bool layout_parse_measurement(const struct layout *layout, const char *branch, const char *key)
+{
 	char prefix[LAYOUT_KEY_SIZE];
 
 	layout_measurement_prefix(layout, branch, prefix);
 	const char *rest = key_behind(key, prefix);
-	return rest != NULL && strspn(rest, digits) == 16 && rest[16] == '-' && strspn(rest + 17, digits) == 8 &&
-	       rest[25] == '\0';
+	return rest != NULL && id_is_valid(rest);
+}
+
+bool layout_parse_fact(const struct layout *layout, const char *branch, const char *kind, const char *key,
+		       char id[LAYOUT_FACT_ID_SIZE])
+{
+	char prefix[LAYOUT_KEY_SIZE];
+
+	layout_fact_prefix(layout, branch, kind, prefix);
+	const char *rest = key_behind(key, prefix);
+	if (rest == NULL || !id_is_valid(rest))
+		return false;
+	memcpy(id, rest, LAYOUT_FACT_ID_SIZE);
+	return true;
 }
 
 bool layout_parse_backup_complete(const struct layout *layout, const char *branch, const char *key,

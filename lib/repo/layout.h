@@ -59,8 +59,14 @@ static inline void layout_identity_of(const char *cluster, uint64_t system_ident
 	(void) snprintf(key, LAYOUT_KEY_SIZE, "%.*s/%" PRIu64 "/identity", CLUSTER_NAME_MAX, cluster,
 			system_identifier);
 }
+void layout_keys_prefix(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
 void layout_epoch(const struct layout *layout, uint32_t epoch, char key[LAYOUT_KEY_SIZE]);
-void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t id[8], char key[LAYOUT_KEY_SIZE]);
+/* A repository key of an epoch, wrapped for one recipient. `public_id` is that of the repository key: two that are made
+ * for one epoch at the same time do not meet. */
+void layout_recipient(const struct layout *layout, uint32_t epoch, const uint8_t public_id[8], const uint8_t id[8],
+		      char key[LAYOUT_KEY_SIZE]);
+void layout_recipient_prefix(const struct layout *layout, uint32_t epoch, const uint8_t public_id[8],
+			     char key[LAYOUT_KEY_SIZE]);
 /* A short-lived object with which `init` proves what the store can do. */
 void layout_canary(const struct layout *layout, const uint8_t id[8], char key[LAYOUT_KEY_SIZE]);
 /* Segments, .partial, .backup and .history: where one is read, and where a new one is made. */
@@ -68,6 +74,8 @@ void layout_wal(const struct layout *layout, const struct wal_name *name, char k
 void layout_wal_new(const struct layout *layout, const struct wal_name *name, char key[LAYOUT_KEY_SIZE]);
 void layout_wal_prefix(const struct layout *layout, const char *branch, uint32_t timeline, char key[LAYOUT_KEY_SIZE]);
 void layout_wal_timelines_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+/* All that is of one branch. In it the small facts come first: adopted, backup, fact, history. */
+void layout_branch_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
 /* Sort behind every key of the system, of the branch, or of the timeline's segments, and before those of the next:
  * where a listing goes on that only wants to know which there are. ('0' follows '/'.) */
 void layout_behind_system(const struct layout *layout, char key[LAYOUT_KEY_SIZE]);
@@ -92,6 +100,15 @@ void layout_wal_index_prefix(const struct layout *layout, const char *branch, ui
 void layout_measurement(const struct layout *layout, const char *branch, int64_t time_us, const uint8_t random[4],
 			char key[LAYOUT_KEY_SIZE]);
 void layout_measurement_prefix(const struct layout *layout, const char *branch, char key[LAYOUT_KEY_SIZE]);
+/* Facts of the catalog, repo/fact.h: `kind` is a word. The last part of the key is their id: the moment and a draw. */
+#define LAYOUT_FACT_ID_SIZE 26 /* 16 digits, "-", 8 digits and a zero */
+void layout_fact_id(int64_t time_us, const uint8_t random[4], char id[LAYOUT_FACT_ID_SIZE]);
+void layout_fact(const struct layout *layout, const char *branch, const char *kind, const char *id,
+		 char key[LAYOUT_KEY_SIZE]);
+/* Sorts before every fact of that kind from that moment on, and behind those before it. */
+void layout_fact_from(const struct layout *layout, const char *branch, const char *kind, int64_t time_us,
+		      char key[LAYOUT_KEY_SIZE]);
+void layout_fact_prefix(const struct layout *layout, const char *branch, const char *kind, char key[LAYOUT_KEY_SIZE]);
 void layout_pack(const struct layout *layout, const char *label, uint32_t number, char key[LAYOUT_KEY_SIZE]);
 void layout_manifest(const struct layout *layout, const char *branch, const char *label, uint32_t part,
 		     char key[LAYOUT_KEY_SIZE]);
@@ -110,11 +127,15 @@ bool layout_pack_of_reference(const struct layout *layout, const char *reference
 /* False when the key is none of that sort, or of another cluster, system or branch; of WAL: when that file is read from
  * another branch of the chain. */
 bool layout_parse_system(const struct layout *layout, const char *key, uint64_t *system_identifier);
+/* `prefix` as layout_recipient_prefix() has made it. */
+bool layout_parse_recipient(const char *prefix, const char *key, uint8_t id[8]);
 bool layout_parse_branch(const struct layout *layout, const char *key, char branch[BRANCH_NAME_MAX + 1]);
 bool layout_parse_wal(const struct layout *layout, const char *key, struct wal_name *name);
 bool layout_parse_wal_index(const struct layout *layout, const char *branch, const char *key, struct wal_name *first);
 bool layout_parse_adopted(const struct layout *layout, const char *branch, const char *key, uint32_t *number);
 bool layout_parse_measurement(const struct layout *layout, const char *branch, const char *key);
+bool layout_parse_fact(const struct layout *layout, const char *branch, const char *kind, const char *key,
+		       char id[LAYOUT_FACT_ID_SIZE]);
 bool layout_parse_backup_complete(const struct layout *layout, const char *branch, const char *key,
 				  char label[BACKUP_LABEL_SIZE]);
 

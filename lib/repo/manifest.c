@@ -377,17 +377,22 @@ static bool manifest_visit_part(const struct manifest_part *part, manifest_visit
 	return true;
 }
 
+bool manifest_each_of_part(struct repo *repo, const struct backup *backup, uint32_t number, manifest_visit visit,
+			   void *context, struct error *err)
+{
+	struct manifest_part part = {.json = NULL};
+	bool done = manifest_get_part(repo, backup, number, &part, err) &&
+		    (manifest_visit_part(&part, visit, context, err) ||
+		     fail_in(err, "manifest of \"%s\", part %u", backup->label, number));
+
+	json_cleanup(&part.json);
+	return done;
+}
+
 bool manifest_each(struct repo *repo, const struct backup *backup, manifest_visit visit, void *context,
 		   struct error *err)
 {
-	for (uint32_t number = 0; number < backup->manifest_parts; number++) {
-		struct manifest_part part = {.json = NULL};
-		bool done = manifest_get_part(repo, backup, number, &part, err) &&
-			    (manifest_visit_part(&part, visit, context, err) ||
-			     fail_in(err, "manifest of \"%s\", part %u", backup->label, number));
-
-		json_cleanup(&part.json);
-		TRY(done);
-	}
+	for (uint32_t number = 0; number < backup->manifest_parts; number++)
+		TRY(manifest_each_of_part(repo, backup, number, visit, context, err));
 	return true;
 }

@@ -59,3 +59,6 @@ void manifest_writer_close(struct manifest_writer *writer); /* in every case; NU
 typedef bool (*manifest_visit)(void *context, const struct manifest_entry *entry, struct error *err);
 bool manifest_each(struct repo *repo, const struct backup *backup, manifest_visit visit, void *context,
 		   struct error *err) MUST_CHECK;
+/* The entries of one part of it. */
+bool manifest_each_of_part(struct repo *repo, const struct backup *backup, uint32_t number, manifest_visit visit,
+			   void *context, struct error *err) MUST_CHECK;

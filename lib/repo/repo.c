@@ -130,6 +130,11 @@ bool repo_create(const struct options *options, uint64_t system_identifier, stru
 	return true;
 }
 
+bool repo_prove(struct repo *repo, struct error *err)
+{
+	return identity_canary(repo, err);
+}
+
 /* An index is written once and read often, and is text that repeats itself: zstd makes it half of what lz4 does. */
 static struct compression compression_of(const struct repo *repo, enum object_kind kind)
 {
@@ -155,12 +160,26 @@ static void computing_end(struct repo *repo)
 	(void) pthread_mutex_unlock(&repo->computing_lock);
 }
 
+/* An identity says what to seal to, and who has a host key can store one for a system that has none yet. So the first
+ * time that something is sealed, the epoch's own object is asked: that carries a proof. */
+static bool sealing_check(struct repo *repo, enum object_class class, struct error *err)
+{
+	if (class != CLASS_SECRET || !repo->secrets->encrypted)
+		return true;
+	(void) pthread_mutex_lock(&repo->unlocking);
+	bool is_right = repo->is_epoch_compared || identity_compare_epoch(repo, err);
+	repo->is_epoch_compared = is_right;
+	(void) pthread_mutex_unlock(&repo->unlocking);
+	return is_right;
+}
+
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
 	      struct bytes plain, uint64_t *stored_size, struct error *err)
 {
 	struct object_identity identity = repo_object(repo, key, kind);
 	BUF(object, object_size_max(plain.size, meta.size, OBJECT_FRAME_LOG2_DEFAULT));
 
+	TRY(sealing_check(repo, class, err));
 	computing_begin(repo);
 	bool is_sealed = object_seal(repo->secrets, &identity, class, compression_of(repo, kind),
 				     OBJECT_FRAME_LOG2_DEFAULT, meta, plain, &object, err);
@@ -176,6 +195,7 @@ bool repo_build(struct repo *repo, const char *key, enum object_kind kind, const
 {
 	struct object_identity identity = repo_object(repo, key, kind);
 
+	TRY(sealing_check(repo, form->class, err));
 	return object_builder_init(builder, repo->secrets, &identity, form, object, err);
 }
 
@@ -189,11 +209,37 @@ bool repo_put_built(struct repo *repo, struct object_builder *builder, uint64_t 
 	return storage_put(repo->storage, builder->header.key, object, err);
 }
 
+bool repo_put_recipient(struct repo *repo, const char *key, const uint8_t recipient_public[SECRET_SIZE],
+			struct bytes meta, const uint8_t secret[SECRET_SIZE], struct error *err)
+{
+	struct object_identity identity = repo_object(repo, key, OBJECT_RECIPIENT);
+	BUF(object, object_size_max(SECRET_SIZE, meta.size, OBJECT_FRAME_LOG2_MIN));
+
+	TRY(object_seal_to(repo->secrets, recipient_public, &identity, meta, bytes_of(secret, SECRET_SIZE), &object,
+			   err));
+	return storage_put(repo->storage, key, buf_bytes(&object), err);
+}
+
+/* The store may have been made to hold another secret under that name by who has the host key. */
+static bool epoch_add(struct repo *repo, uint32_t epoch, const uint8_t public_id[HOST_KEY_ID_SIZE],
+		      const struct buf *secret, struct error *err)
+{
+	uint8_t public[SECRET_SIZE], id[HOST_KEY_ID_SIZE];
+
+	if (secret->size != SECRET_SIZE)
+		return fail(err, ERROR_CORRUPT, "it does not hold a secret");
+	TRY(x25519_public(secret->data, public, err));
+	TRY(public_key_id(public, id, err));
+	if (memcmp(id, public_id, sizeof(id)) != 0)
+		return fail(err, ERROR_CORRUPT, "it does not hold the secret half of the repository key");
+	return secrets_add_epoch(repo->secrets, epoch, secret->data, err);
+}
+
 /* Fetches the secret half of an epoch's repository key, which is sealed to us, unless it was fetched before. */
-static bool repo_unlock_held(struct repo *repo, uint32_t epoch, struct error *err)
+static bool epoch_fetch(struct repo *repo, uint32_t epoch, const uint8_t public_id[HOST_KEY_ID_SIZE], struct error *err)
 {
 	char key[LAYOUT_KEY_SIZE];
-	BUF(object, 64 * KiB);
+	BUF(object, 2 * OBJECT_META_MAX);
 	BUF(secret, SECRET_SIZE);
 
 	if (secrets_epoch(repo->secrets, epoch) != NULL)
@@ -203,34 +249,85 @@ static bool repo_unlock_held(struct repo *repo, uint32_t epoch, struct error *er
 			    repo->secrets->key_file) ||
 		       fail_hint(err, "Set key-file to the secret key file that \"pitr-catalog keygen\" wrote, without "
 				      ".host at its end.");
-	layout_recipient(&repo->layout, epoch, repo->secrets->recipient_id, key);
+	layout_recipient(&repo->layout, epoch, public_id, repo->secrets->recipient_id, key);
 	if (!storage_get(repo->storage, key, &object, err)) {
 		if (err->kind != ERROR_NOT_FOUND)
 			return false;
 		return fail(err, ERROR_DENIED,
 			    "the key in \"%s\" is not a recipient of key epoch %" PRIu32 " of this repository",
-			    repo->secrets->key_file, epoch);
+			    repo->secrets->key_file, epoch) ||
+		       fail_hint(err, "\"pitr-catalog key list\" says which keys are. One of them can add it with "
+				      "\"pitr-catalog key add\".");
 	}
 
 	struct object_identity identity = repo_object(repo, key, OBJECT_RECIPIENT);
 	TRY(object_open(repo->secrets, &identity, buf_bytes(&object), &secret, err));
-	bool added = secret.size == SECRET_SIZE ? secrets_add_epoch(repo->secrets, epoch, secret.data, err)
-						: fail(err, ERROR_CORRUPT, "\"%s\" does not hold a secret", key);
+	bool added = epoch_add(repo, epoch, public_id, &secret, err) || fail_in(err, "%s", key);
 	secret_wipe(secret.data, secret.size);
 	return added;
+}
+
+bool repo_open_epoch(struct repo *repo, uint32_t epoch, const uint8_t public_id[HOST_KEY_ID_SIZE], struct error *err)
+{
+	(void) pthread_mutex_lock(&repo->unlocking);
+	bool opened = epoch_fetch(repo, epoch, public_id, err);
+	(void) pthread_mutex_unlock(&repo->unlocking);
+	return opened;
 }
 
 static bool repo_unlock(struct repo *repo, const struct object_header *header, struct error *err)
 {
 	if (!header->encrypted || header->class != CLASS_SECRET)
 		return true;
-	(void) pthread_mutex_lock(&repo->unlocking);
-	bool unlocked = repo_unlock_held(repo, header->epoch, err);
-	(void) pthread_mutex_unlock(&repo->unlocking);
-	return unlocked;
+	return repo_open_epoch(repo, header->epoch, header->sealed_to, err);
 }
 
-bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain, struct error *err)
+/* Somebody may have begun an epoch since we opened the repository. */
+static bool epoch_has_begun(struct repo *repo, uint32_t epoch, bool *has_begun, struct error *err)
+{
+	char key[LAYOUT_KEY_SIZE];
+
+	(void) pthread_mutex_lock(&repo->unlocking);
+	*has_begun = epoch <= repo->secrets->epoch || epoch <= repo->epoch_seen;
+	(void) pthread_mutex_unlock(&repo->unlocking);
+	if (*has_begun)
+		return true;
+	layout_epoch(&repo->layout, epoch, key);
+	TRY(repo_have(repo, key, OBJECT_EPOCH, has_begun, err));
+	(void) pthread_mutex_lock(&repo->unlocking);
+	if (*has_begun && epoch > repo->epoch_seen)
+		repo->epoch_seen = epoch;
+	(void) pthread_mutex_unlock(&repo->unlocking);
+	return true;
+}
+
+/* An epoch that has gone makes hosts seal to the one before, which a retired key opens. Who can read what was sealed to
+ * it is not kept from it. */
+static bool epoch_check(struct repo *repo, const struct object_header *header, struct error *err)
+{
+	bool has_begun;
+
+	if (!header->encrypted || header->epoch == 0)
+		return true;
+	TRY(epoch_has_begun(repo, header->epoch, &has_begun, err));
+	if (has_begun)
+		return true;
+	if (repo->secrets->has_recipient_secret) {
+		if (repo_open_epoch(repo, header->epoch, header->sealed_to, err))
+			return true;
+		TRY(err->kind == ERROR_DENIED || err->kind == ERROR_CORRUPT);
+	}
+	return fail(err, ERROR_CORRUPT,
+		    "the object \"%s\" is sealed to key epoch %" PRIu32
+		    ", which the repository has not: its public half has been lost, or was removed",
+		    header->key, header->epoch) ||
+	       fail_hint(err, "What is stored now is sealed to an earlier epoch, and a retired key may open that. "
+			      "See docs/keys.md, \"A key object is lost\".");
+}
+
+/* `meta` may be NULL. */
+static bool object_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain, struct buf *meta,
+		       struct error *err)
 {
 	struct object_identity identity = repo_object(repo, key, kind);
 	struct object_header header OBJECT_HEADER_CLEANUP = {0};
@@ -244,7 +341,21 @@ bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct 
 	computing_begin(repo);
 	bool is_opened = object_open(repo->secrets, &identity, buf_bytes(&object), plain, err);
 	computing_end(repo);
-	return is_opened;
+	TRY(is_opened);
+	if (meta == NULL || header.meta_size == 0)
+		return true;
+	return object_open_meta(repo->secrets, &header, buf_bytes(&object), meta, err);
+}
+
+bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain, struct error *err)
+{
+	return object_get(repo, key, kind, plain, NULL, err);
+}
+
+bool repo_get_with_meta(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain, struct buf *meta,
+			struct error *err)
+{
+	return object_get(repo, key, kind, plain, meta, err);
 }
 
 /* Reads the beginning of an object until header and meta are there. */
@@ -284,6 +395,7 @@ bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct
 	TRY(repo_read_beginning(repo, key, kind, header, &beginning, &is_whole, err));
 	if (!is_whole)
 		return fail(err, ERROR_CORRUPT, "the object \"%s\" is not as long as its header says", key);
+	TRY(epoch_check(repo, header, err));
 	if (meta == NULL || header->meta_size == 0)
 		return true;
 	return object_open_meta(repo->secrets, header, buf_bytes(&beginning), meta, err);

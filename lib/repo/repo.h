@@ -21,7 +21,9 @@ struct repo {
 	struct compression compression;
 	char host[256];			/* who writes, for the meta of objects */
 	char directory[1024];		/* … from which data directory; empty: not known */
-	pthread_mutex_t unlocking;	/* guards secrets->epochs */
+	pthread_mutex_t unlocking;	/* guards secrets->epochs, and both below */
+	bool is_epoch_compared;		/* the public key we seal to is that of the epoch's object */
+	uint32_t epoch_seen;		/* a later epoch than secrets->epoch that has begun since; 0: none */
 	int64_t jobs;			/* no more threads seal or open whole objects at a time; 0: no limit */
 	int64_t computing;		/* those that do */
 	pthread_mutex_t computing_lock; /* guards it */
@@ -37,12 +39,15 @@ bool repo_open(const struct options *options, uint64_t system_identifier, struct
  * the credentials with a canary first. EXISTS when there is an identity already. */
 bool repo_create(const struct options *options, uint64_t system_identifier, struct repo **repo,
 		 struct error *err) MUST_CHECK;
+/* Writes, writes again, reads, lists and removes an object of a few bytes. Without the right to remove it stays. */
+bool repo_prove(struct repo *repo, struct error *err) MUST_CHECK;
 void repo_close(struct repo *repo); /* NULL is fine */
 #define REPO_CLEANUP __attribute__((cleanup(repo_cleanup)))
 void repo_cleanup(struct repo **repo);
 
-/* Seals and stores. EXISTS when the name is taken, whatever the content. `stored_size` may be NULL. Who calls it,
- * or repo_get(), from more threads than there are jobs has some that wait for the network while others compute. */
+/* Seals and stores. EXISTS when the name is taken, whatever the content. CORRUPT when it is to be sealed to an epoch
+ * whose object has another public key than the identity says. `stored_size` may be NULL. Who calls it, or repo_get(),
+ * from more threads than there are jobs has some that wait for the network while others compute. */
 bool repo_put(struct repo *repo, const char *key, enum object_kind kind, enum object_class class, struct bytes meta,
 	      struct bytes plain, uint64_t *stored_size, struct error *err) MUST_CHECK;
 /* The same for an object whose frames are made by the caller: begins it, in `object`, which the caller owns … */
@@ -51,10 +56,21 @@ bool repo_build(struct repo *repo, const char *key, enum object_kind kind, const
 /* … and seals and stores it. */
 bool repo_put_built(struct repo *repo, struct object_builder *builder, uint64_t *stored_size,
 		    struct error *err) MUST_CHECK;
+/* A repository secret for one recipient: seals it to that public key. EXISTS as repo_put(). */
+bool repo_put_recipient(struct repo *repo, const char *key, const uint8_t recipient_public[SECRET_SIZE],
+			struct bytes meta, const uint8_t secret[SECRET_SIZE], struct error *err) MUST_CHECK;
+/* Has the repository secret of that epoch, whose public half has that id, in repo->secrets afterwards. DENIED: the key
+ * file is a host key, or no recipient of it. */
+bool repo_open_epoch(struct repo *repo, uint32_t epoch, const uint8_t public_id[HOST_KEY_ID_SIZE],
+		     struct error *err) MUST_CHECK;
 /* Appends the opened object. NOT_FOUND only when the store answered. */
 bool repo_get(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain,
 	      struct error *err) MUST_CHECK;
-/* Reads header and meta only, in one request. The caller releases the header; `meta` may be NULL. */
+/* The same, and its meta section (nothing when it has none). */
+bool repo_get_with_meta(struct repo *repo, const char *key, enum object_kind kind, struct buf *plain, struct buf *meta,
+			struct error *err) MUST_CHECK;
+/* Reads header and meta only, in one request. The caller releases the header; `meta` may be NULL. CORRUPT also when it
+ * is sealed to an epoch that has never begun, unless our key opens it all the same. */
 bool repo_peek(struct repo *repo, const char *key, enum object_kind kind, struct object_header *header,
 	       struct buf *meta, struct error *err) MUST_CHECK;
 /* Appends the stored bytes of frames `first` to `last` of the object whose header repo_peek() has read, in one request:

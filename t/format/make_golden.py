@@ -7,6 +7,7 @@ Each row of DIRECTORY/index is: object, key file ("-": none), system identifier,
 opening it: "plain FILE", or an error's kind and part of its sentence. Run it for a new format version only: the files
 of a released one stay as they are.
 """
+import json
 import os
 import sys
 
@@ -91,9 +92,12 @@ class Maker:
 def make_good(maker):
     keys, none = maker.keys, maker.none
     wal = regular(2) + noise(4096) + regular(1, 100)
+    proof = pitr.key_proof(secret_of(b"repository"), REPOSITORY, b"pitr recipient v0", keys.recipient_public)
+    added = {"public": keys.recipient_public.hex(), "added_us": 1705329000000000, "host": "db1", "proof": proof.hex()}
     maker.good("recipient", secret_of(b"repository"), keys, codec=NONE, object_class=SECRET, system=0,
-               kind=pitr.RECIPIENT, recipient=keys.recipient_public,
-               name="main/key/00000001/recipient/" + pitr.public_key_id(keys.recipient_public).hex())
+               kind=pitr.RECIPIENT, recipient=keys.recipient_public, meta=json.dumps(added).encode(),
+               name="main/key/00000001/recipient/%s/%s" % (pitr.public_key_id(keys.public).hex(),
+                                                          pitr.public_key_id(keys.recipient_public).hex()))
     maker.good("epoch", b'{"epoch":1,"public":"%s"}' % keys.public.hex().encode(), keys, codec=NONE, system=0,
                kind=pitr.EPOCH, name="main/key/00000001/public", key="keys.host")
     maker.good("secret-lz4", wal, keys, codec=LZ4, object_class=SECRET, meta=META)

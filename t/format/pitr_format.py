@@ -14,6 +14,8 @@ libzstd.so.1. Small rather than fast: whole objects in memory.
     pitr_format.py relations KEYFILE DIRECTORY CLUSTER/SYSTEM/BRANCH LABEL
                                                                its relation map, an entry or a relation a line
 
+    pitr_format.py recipients KEYFILE DIRECTORY CLUSTER EPOCH  who may read what is sealed to it
+
     pitr_format.py index KEYFILE DIRECTORY CLUSTER/SYSTEM/BRANCH TIMELINE
                                                                each segment that the WAL index knows, and how its line compares
                                                                with the segment's own meta section
@@ -246,6 +248,11 @@ def secret_frame_key(root, digest, shared, public):
     return hkdf(shared + root, digest, b"pitr frame v0 x25519" + public)
 
 
+def key_proof(secret, repository_id, info, content):
+    """That somebody who has this repository secret said so."""
+    return hmac_sha256(hkdf(secret, repository_id, info), content)[:16]
+
+
 # Header
 
 
@@ -422,10 +429,12 @@ def open_object(keys, data, **expected):
 def unwrap_epoch(keys, data):
     """Takes the repository secret out of a recipient's object; the epoch is in its name."""
     header = open_header(keys, data, kind=RECIPIENT)
-    match = re.fullmatch(r"[^/]+/key/([0-9a-f]{8})/recipient/[0-9a-f]{16}", header.name.decode())
+    match = re.fullmatch(r"[^/]+/key/([0-9a-f]{8})/recipient/([0-9a-f]{16})/([0-9a-f]{16})", header.name.decode())
     demand(match, "the name is not a recipient's")
+    demand(match.group(3) == header.sealed_to.hex(), "it is sealed to another recipient than its name says")
     secret = open_object(keys, data)
     demand(len(secret) == 32, "it does not hold a secret")
+    demand(match.group(2) == public_key_id(x25519_public(secret)).hex(), "it holds another secret than its name says")
     keys.epochs[int(match.group(1), 16)] = secret
 
 
@@ -514,7 +523,14 @@ class Repository:
             return
         if header.epoch not in self.keys.epochs:
             own = public_key_id(self.keys.recipient_public).hex()
-            unwrap_epoch(self.keys, self.bytes_of("%s/key/%08x/recipient/%s" % (cluster, header.epoch, own)))
+            self.unwrap("%s/key/%08x/recipient/%s/%s" % (cluster, header.epoch, header.sealed_to.hex(), own))
+
+    def unwrap(self, name):
+        if not os.path.exists(os.path.join(self.directory, name)):
+            raise FormatError("DENIED", "our key is no recipient of that epoch: %s" % name)
+        data = self.bytes_of(name)
+        open_header(self.keys, data, kind=RECIPIENT, **self.expected(name))
+        unwrap_epoch(self.keys, data)
 
     def get(self, name):
         data = self.bytes_of(name)
@@ -532,6 +548,26 @@ class Repository:
         while os.path.exists(os.path.join(self.directory, "%s/key/%08x/public" % (cluster, self.keys.epoch + 1))):
             document = json.loads(self.get("%s/key/%08x/public" % (cluster, self.keys.epoch + 1)))
             self.keys.epoch, self.keys.public = document["epoch"], bytes.fromhex(document["public"])
+
+    def recipients(self, cluster, epoch):
+        """Meta of each recipient of an epoch by the id of its key; checks that somebody added it who could read."""
+        document = json.loads(self.get("%s/key/%08x/public" % (cluster, epoch)))
+        public = bytes.fromhex(document["public"])
+        base = "%s/key/%08x/recipient/%s" % (cluster, epoch, public_key_id(public).hex())
+        self.unwrap("%s/%s" % (base, public_key_id(self.keys.recipient_public).hex()))
+        found = {}
+        for name in sorted(os.listdir(os.path.join(self.directory, base))):
+            meta = self.meta("%s/%s" % (base, name))
+            recipient = bytes.fromhex(meta["public"])
+            demand(public_key_id(recipient).hex() == name, "the public key of another recipient")
+            proof = key_proof(self.keys.epochs[epoch], self.repository_id, b"pitr recipient v0", recipient)
+            demand(proof.hex() == meta["proof"], "added by somebody who could not read")
+            found[name] = meta
+        if epoch - 1 in self.keys.epochs:
+            content = epoch.to_bytes(4, "little") + public
+            proof = key_proof(self.keys.epochs[epoch - 1], self.repository_id, b"pitr epoch v0", content)
+            demand(proof.hex() == document["proof"], "begun by somebody who could not read")
+        return found
 
     def identity(self, prefix):
         """`prefix` is cluster/system."""
@@ -670,6 +706,16 @@ def run_get(arguments):
     return Repository(arguments.directory, Keys.read(arguments.keyfile)).get(arguments.name)
 
 
+def run_recipients(arguments):
+    repository = Repository(arguments.directory, Keys.read(arguments.keyfile))
+    for system in sorted(filter(str.isdigit, os.listdir(os.path.join(arguments.directory, arguments.cluster)))):
+        repository.identity("%s/%s" % (arguments.cluster, system))
+    for epoch in range(1, arguments.epoch):
+        repository.recipients(arguments.cluster, epoch)
+    found = repository.recipients(arguments.cluster, arguments.epoch)
+    return "".join("%s %s\n" % (name, meta["host"]) for name, meta in found.items()).encode()
+
+
 def run_file(arguments):
     repository = Repository(arguments.directory, Keys.read(arguments.keyfile))
     for entry in repository.entries(arguments.branch, arguments.label):
@@ -745,6 +791,7 @@ def arguments_parse():
         added.add_argument(option, default="", metavar="HEX")
     added.add_argument("--meta", metavar="FILE")
     verb("get", run_get, "keyfile", "directory", "name")
+    verb("recipients", run_recipients, "keyfile", "directory", "cluster").add_argument("epoch", type=int)
     verb("file", run_file, "keyfile", "directory", "branch", "label", "path")
     verb("wal", run_wal, "keyfile", "directory", "branch", "file")
     verb("index", run_index, "keyfile", "directory", "branch").add_argument("timeline", type=int)

@@ -21,13 +21,14 @@ static void must(bool done, const struct error *err)
 
 static void test_generate(void)
 {
-	char fingerprint[2 * HOST_KEY_ID_SIZE + 1] = "", ours[2 * HOST_KEY_ID_SIZE + 1];
+	struct key_fingerprints fingerprints = {.host_key = ""};
+	char ours[2 * HOST_KEY_ID_SIZE + 1];
 	struct secrets *secret = NULL, *host = NULL;
 	static const uint8_t zeroes[SECRET_SIZE];
 	struct error err = {0};
 	struct stat status, host_status;
 
-	ok(keys_generate(path, fingerprint, &err), "a pair of key files is made %s", err.text);
+	ok(keys_generate(path, NULL, &fingerprints, &err), "a pair of key files is made %s", err.text);
 	ok(stat(path, &status) == 0 && stat(host_path, &host_status) == 0 && (status.st_mode & 07777) == 0600 &&
 		   (host_status.st_mode & 07777) == 0600,
 	   "both with mode 0600");
@@ -40,9 +41,9 @@ static void test_generate(void)
 		   memcmp(secret->recipient_id, host->recipient_id, HOST_KEY_ID_SIZE) == 0,
 	   "they belong together");
 	hex_format(bytes_of(host->host_key_id, HOST_KEY_ID_SIZE), ours);
-	is_text(ours, fingerprint, "the fingerprint is that of the host key");
-	ok(!keys_generate(path, fingerprint, &err) && err.kind == ERROR_EXISTS, "no key file is overwritten");
-	ok(unlink(path) == 0 && !keys_generate(path, fingerprint, &err) && err.kind == ERROR_EXISTS &&
+	is_text(ours, fingerprints.host_key, "the fingerprint is that of the host key");
+	ok(!keys_generate(path, NULL, &fingerprints, &err) && err.kind == ERROR_EXISTS, "no key file is overwritten");
+	ok(unlink(path) == 0 && !keys_generate(path, NULL, &fingerprints, &err) && err.kind == ERROR_EXISTS &&
 		   access(path, F_OK) != 0,
 	   "nor the one for hosts, and none is made beside it");
 	secrets_close(secret);

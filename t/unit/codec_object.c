@@ -268,17 +268,17 @@ static void test_recipients(const struct keys *keys)
 	BUF(object, ROOM);
 
 	handed.kind = OBJECT_RECIPIENT;
-	handed.key = "main/key/00000001/recipient/0011223344556677";
-	must(object_seal_to(keys->host, keys->secret->recipient_public, &handed, bytes_of(secret, sizeof(secret)),
-			    &object, &err),
+	handed.key = "main/key/00000001/recipient/8899aabbccddeeff/0011223344556677";
+	must(object_seal_to(keys->host, keys->secret->recipient_public, &handed, bytes_of_text(""),
+			    bytes_of(secret, sizeof(secret)), &object, &err),
 	     &err);
 	opens(keys->secret, &handed, buf_bytes(&object), ERROR_NONE, "", "a recipient opens what was sealed to it");
 	opens(keys->host, &handed, buf_bytes(&object), ERROR_DENIED, "does not hold the secret",
 	      "a host cannot open what is sealed to a recipient");
 
 	buf_clear(&object);
-	must(object_seal_to(keys->secret, keys->stranger->recipient_public, &handed, bytes_of(secret, sizeof(secret)),
-			    &object, &err),
+	must(object_seal_to(keys->secret, keys->stranger->recipient_public, &handed, bytes_of_text(""),
+			    bytes_of(secret, sizeof(secret)), &object, &err),
 	     &err);
 	opens(keys->secret, &handed, buf_bytes(&object), ERROR_DENIED, "sealed to public key",
 	      "another recipient's object is told from damage");
@@ -292,7 +292,8 @@ static void test_recipients(const struct keys *keys)
 
 	memset(secret, 0, sizeof(secret));
 	err = (struct error){0};
-	ok(!object_seal_to(keys->secret, secret, &handed, bytes_of(secret, sizeof(secret)), &object, &err) &&
+	ok(!object_seal_to(keys->secret, secret, &handed, bytes_of_text(""), bytes_of(secret, sizeof(secret)), &object,
+			   &err) &&
 		   err.kind == ERROR_CORRUPT,
 	   "a public key of small order is refused");
 }
