@@ -6,6 +6,7 @@
 #include "base/exit.h"
 #include "config/answer.h"
 #include "config/program.h"
+#include "repo/run.h"
 #include "take.h"
 
 static bool take_and_report(const struct options *options, struct backup *backup, struct error *err)
@@ -33,6 +34,8 @@ static int run(const struct options *options)
 	bool done = take_and_report(options, &backup, &err);
 
 	backup_release(&backup);
+	if (!done)
+		run_record(options, &err);
 	return done ? EXIT_SUCCESS : exit_with(&err, FOR_PROGRAM);
 }
 

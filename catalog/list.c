@@ -6,7 +6,7 @@
 #include "config/answer.h"
 #include "pg/wal_name.h"
 #include "print.h"
-#include "repo/catalog.h"
+#include "repo/fact.h"
 #include "verbs.h"
 
 static bool list_json(const struct catalog *catalog, struct error *err)
@@ -19,8 +19,7 @@ static bool list_json(const struct catalog *catalog, struct error *err)
 		json_t *backup = json_object();
 
 		TRY(json_add(backups, backup, err));
-		TRY(backup_encode(&catalog->backups[i], backup, err));
-		TRY(json_put(backup, "branch", json_string(catalog->backups[i].branch), err));
+		TRY(backup_encode_listed(&catalog->backups[i], backup, err));
 	}
 	return answer_print(json, err);
 }
@@ -32,6 +31,21 @@ static bool shows_branches(const struct catalog *catalog)
 		if (strcmp(catalog->backups[i].branch, LAYOUT_BRANCH_DEFAULT) != 0)
 			return true;
 	return false;
+}
+
+/* What is unusual about it, before its name. */
+static void list_marks(const struct backup *backup)
+{
+	char until[CLOCK_TEXT_SIZE];
+
+	if (strcmp(backup_status(backup), "complete") != 0)
+		(void) printf("[%s] ", backup_status(backup));
+	if (backup->pinned_until_us == FACT_UNTIL_FOREVER) {
+		(void) printf("[pinned] ");
+	} else if (backup->pinned_until_us > clock_now_us()) {
+		time_format_local(backup->pinned_until_us / 1000000 * 1000000, until);
+		(void) printf("[pinned until %s] ", until);
+	}
 }
 
 static void list_line(const struct backup *backup, bool with_branch)
@@ -49,6 +63,7 @@ static void list_line(const struct backup *backup, bool with_branch)
 		      backup->start_timeline, stop, backup->server_version / 10000, database, stored);
 	if (with_branch)
 		(void) printf("%-16s  ", backup->branch);
+	list_marks(backup);
 	(void) printf("%s%s%s\n", backup->name, backup->note[0] != '\0' ? ": " : "", backup->note);
 }
 
@@ -58,7 +73,7 @@ bool verb_list(const struct options *options, struct error *err)
 	struct catalog catalog CATALOG_CLEANUP = {0};
 
 	TRY(repo_open(options, 0, &repo, err));
-	TRY(catalog_read(repo, &catalog, err));
+	TRY(facts_read_catalog(repo, &catalog, err));
 	if (options->json)
 		return list_json(&catalog, err);
 	if (catalog.count == 0) {

@@ -5,6 +5,7 @@
 #include "config/answer.h"
 #include "pg/wal_name.h"
 #include "print.h"
+#include "repo/fact.h"
 #include "repo/relation_map.h"
 #include "verbs.h"
 
@@ -72,6 +73,13 @@ static void show_backup(const struct backup *backup)
 	(void) printf("%-20s %s\n", "branch", backup->branch);
 	if (backup->note[0] != '\0')
 		(void) printf("%-20s %s\n", "note", backup->note);
+	(void) printf("%-20s %s\n", "status", backup_status(backup));
+	if (backup->pinned_until_us == FACT_UNTIL_FOREVER)
+		(void) printf("%-20s for ever\n", "pinned");
+	else if (backup->pinned_until_us != 0)
+		show_time("pinned until", backup->pinned_until_us);
+	if (backup->verified_us != 0)
+		show_time("verified", backup->verified_us);
 	(void) printf("%-20s %s%s\n", "taken by", backup->host, backup->from_standby ? ", from a standby" : "");
 	(void) printf("%-20s %" PRId64 ".%" PRId64 "\n", "PostgreSQL", backup->server_version / 10000,
 		      backup->server_version % 10000);
@@ -99,13 +107,12 @@ bool verb_show(const struct options *options, struct error *err)
 	json_t *json JSON_CLEANUP = json_object();
 
 	TRY(repo_open(options, 0, &repo, err));
-	TRY(catalog_read(repo, &catalog, err));
+	TRY(facts_read_catalog(repo, &catalog, err));
 	TRY(catalog_find(&catalog, options->arguments.items[1], &backup, err));
 	if (!options->json) {
 		show_backup(backup);
 		return show_missing(repo, backup, err);
 	}
-	TRY(backup_encode(backup, json, err));
-	TRY(json_put(json, "branch", json_string(backup->branch), err));
+	TRY(backup_encode_listed(backup, json, err));
 	return answer_print(json, err);
 }
