@@ -1,5 +1,6 @@
 #include "check.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,29 +9,77 @@
 
 #include "base/clock.h"
 #include "base/exit.h"
-#include "base/fs.h"
-#include "config/answer.h"
 #include "pg/control_file.h"
 #include "repo/branch_mark.h"
 
-static const char *const status_names[] = {
-	[CHECK_OK] = "OK", [CHECK_WARNING] = "WARNING", [CHECK_CRITICAL] = "CRITICAL", [CHECK_UNKNOWN] = "UNKNOWN"};
+/* The worst answer of each question is known whether its finding is kept or not. */
+static void question_note(struct checking *checking, enum check_status status)
+{
+	int place = 0;
 
-/* The worst comes first. */
-static const enum check_status by_weight[] = {CHECK_CRITICAL, CHECK_UNKNOWN, CHECK_WARNING, CHECK_OK};
+	while (place < checking->question_count && strcmp(checking->questions[place].check, checking->check) != 0)
+		place++;
+	if (place == QUESTIONS_MAX)
+		return; /* the table below is shorter */
+	struct question *question = &checking->questions[place];
+	if (place == checking->question_count) {
+		checking->question_count++;
+		*question = (struct question){.check = checking->check, .worst = status};
+	}
+	if (check_is_worse(status, question->worst))
+		question->worst = status;
+}
+
+/* When there is no room left: in place of the last of the least bad, where this one is worse. */
+static struct finding *finding_place(struct checking *checking, enum check_status status)
+{
+	struct finding *least = &checking->findings[FINDINGS_MAX - 1];
+
+	if (checking->finding_count < FINDINGS_MAX)
+		return &checking->findings[checking->finding_count++];
+	for (int i = FINDINGS_MAX - 2; i >= 0; i--)
+		if (check_is_worse(least->status, checking->findings[i].status))
+			least = &checking->findings[i];
+	return check_is_worse(status, least->status) ? least : &checking->unkept;
+}
 
 struct finding *finding_add(struct checking *checking, enum check_status status, const char *format, ...)
 {
-	int place = checking->finding_count < FINDINGS_MAX ? checking->finding_count++ : FINDINGS_MAX - 1;
-	struct finding *finding = &checking->findings[place];
+	struct finding *finding = finding_place(checking, status);
 	va_list arguments;
 
+	question_note(checking, status);
+	checking->finding_total++;
 	json_decref(finding->detail);
 	*finding = (struct finding){.check = checking->check, .status = status};
 	va_start(arguments, format);
 	(void) vsnprintf(finding->text, sizeof(finding->text), format, arguments);
 	va_end(arguments);
 	return finding;
+}
+
+void finding_hint(struct finding *finding, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void) vsnprintf(finding->hint, sizeof(finding->hint), format, arguments);
+	va_end(arguments);
+}
+
+void metric_set(struct checking *checking, enum check_metric metric, int64_t value)
+{
+	checking->metrics[metric].is_set = true;
+	checking->metrics[metric].value = value;
+}
+
+void metric_limits(struct checking *checking, enum check_metric metric, int64_t warning, int64_t critical)
+{
+	struct measured *measured = &checking->metrics[metric];
+
+	measured->has_limits = true;
+	measured->warning = warning;
+	measured->critical = critical;
 }
 
 /* Whose repository is meant: that of the server here, where there is one. */
@@ -43,9 +92,17 @@ static bool system_find(struct checking *checking, uint64_t *system_identifier, 
 	if (pgdata == NULL || checking->options->system != NULL)
 		return true;
 	if (!control_file_read(pgdata, &control, err)) {
-		if (err->kind != ERROR_NOT_FOUND)
+		bool is_denied = err->kind == ERROR_SYSTEM && (err->saved_errno == EACCES || err->saved_errno == EPERM);
+
+		if (err->kind != ERROR_NOT_FOUND && !is_denied)
 			return false;
-		finding_add(checking, CHECK_UNKNOWN, "\"%.500s\" is not a data directory", pgdata);
+		if (is_denied)
+			finding_hint(
+				finding_add(checking, CHECK_UNKNOWN, "the server was not looked at: %.700s", err->text),
+				"Run it as the server's user, or without --pgdata.");
+		else
+			finding_add(checking, CHECK_UNKNOWN, "\"%.500s\" is not a data directory", pgdata);
+		*err = (struct error){0};
 		return true;
 	}
 	*system_identifier = control.system_identifier;
@@ -57,68 +114,65 @@ static bool check_repository(struct checking *checking, struct error *err)
 {
 	uint64_t system_identifier;
 
+	checking->is_lost = true; /* until the end of this */
 	TRY(system_find(checking, &system_identifier, err));
 	TRY(repo_open(checking->options, system_identifier, &checking->repo, err));
 	if (checking->has_server)
 		TRY(branch_mark_apply(checking->repo, checking->options->pgdata, NULL, err));
+	checking->is_lost = false;
 	finding_add(checking, CHECK_OK, "the repository \"%.500s\" answers", storage_url(checking->repo->storage));
-	return true;
-}
-
-static bool check_backup(struct checking *checking, struct error *err)
-{
-	const struct backup *newest = NULL;
-	char time[CLOCK_TEXT_SIZE];
-
-	TRY(catalog_read(checking->repo, &checking->catalog, err));
-	for (int i = 0; i < checking->catalog.count; i++)
-		if (newest == NULL || checking->catalog.backups[i].finished_us > newest->finished_us)
-			newest = &checking->catalog.backups[i];
-	if (newest == NULL) {
-		struct finding *finding = finding_add(checking, CHECK_CRITICAL, "no base backup: PITR is impossible");
-
-		(void) snprintf(finding->hint, sizeof(finding->hint), "Take one with pitr-basebackup.");
-		return true;
-	}
-	time_format_local(newest->finished_us, time);
-	finding_add(checking, CHECK_OK, "%d base backup%s, the last of %s", checking->catalog.count,
-		    checking->catalog.count == 1 ? "" : "s", time);
 	return true;
 }
 
 static bool check_history(struct checking *checking, struct error *err)
 {
-	const struct lineage *lineage = &checking->lineage;
+	const struct lineage *lineage = &checking->lineage; /* check_backup() has read it */
 
-	if (checking->catalog.count == 0)
-		return true;
-	TRY(lineage_read(checking->repo, checking->catalog.backups[0].segment_size, &checking->lineage, err));
+	(void) err;
 	if (!lineage->has_unknown)
 		return true;
 	struct finding *finding = finding_add(checking, CHECK_CRITICAL,
 					      "what timeline %" PRIu32
 					      " descends from is not known, so nothing on it can be restored: %.600s",
 					      lineage->unknown_timeline, lineage->unknown_why.text);
-	(void) snprintf(finding->hint, sizeof(finding->hint),
-			"Archive %08" PRIX32 ".history again from the pg_wal of the server that made it: pitr-archive "
-			"pg_wal/%08" PRIX32 ".history",
-			lineage->unknown_timeline, lineage->unknown_timeline);
+	finding_hint(finding,
+		     "Archive %08" PRIX32 ".history again from the pg_wal of the server that made it: pitr-archive "
+		     "pg_wal/%08" PRIX32 ".history",
+		     lineage->unknown_timeline, lineage->unknown_timeline);
 	return true;
 }
 
 struct check {
 	const char *name;
+	bool needs_repository;
 	bool (*run)(struct checking *checking, struct error *err);
 };
 
 static const struct check checks[] = {
-	{"repository", check_repository}, {"backup", check_backup}, {"history", check_history},
-	{"server", check_server},	  {"wal", check_wal},	    {NULL, NULL},
+	{"repository", false, check_repository},
+	{"keys", true, check_keys},
+	{"canary", true, check_canary},
+	{"backup", true, check_backup},
+	{"size", true, check_size},
+	{"clock", true, check_clock},
+	{"backup", true, check_content},
+	{"history", true, check_history},
+	{"server", true, check_server},
+	{"wal", true, check_wal},
+	{"restore", true, check_restore},
+	{"runs", true, check_runs},
+	{"retention", true, check_retention},
+	{"archive", true, check_archived},
+	{"archive", false, check_archive},
+	{"settings", false, check_settings},
+	{"rpo", true, check_rpo},
+	{"space", false, check_space},
+	{NULL, false, NULL},
 };
 
 static const struct check checks_before_promote[] = {
-	{"promote", check_promote},
-	{NULL, NULL},
+	{"promote", false, check_promote},
+	{NULL, false, NULL},
 };
 
 /* Wrong settings are for a person to look at; everything else means that the backups are out of reach now. */
@@ -127,85 +181,51 @@ static void failure_add(struct checking *checking, const struct error *err)
 	bool is_setting = err->kind == ERROR_USAGE && checking->options->repo == NULL;
 	struct finding *finding = finding_add(checking, is_setting ? CHECK_UNKNOWN : CHECK_CRITICAL, "%s", err->text);
 
-	(void) snprintf(finding->hint, sizeof(finding->hint), "%s", err->hint);
+	finding_hint(finding, "%s", err->hint);
 }
 
+/* What can be asked of this host is asked also when the repository does not answer: then it matters most. */
 static void checks_run(struct checking *checking, const struct check *list)
 {
-	struct error err = {0};
-
 	for (; list->name != NULL; list++) {
+		struct error err = {0};
+
+		if (list->needs_repository && checking->is_lost)
+			continue;
 		checking->check = list->name;
 		if (list->run(checking, &err))
 			continue;
+		checking->is_lost = checking->is_lost || list->needs_repository;
 		failure_add(checking, &err);
-		return;
 	}
-}
-
-static enum check_status worst_status(const struct checking *checking)
-{
-	for (size_t i = 0; i < sizeof(by_weight) / sizeof(by_weight[0]); i++)
-		for (int k = 0; k < checking->finding_count; k++)
-			if (checking->findings[k].status == by_weight[i])
-				return by_weight[i];
-	return CHECK_UNKNOWN;
-}
-
-/* One line, which is what monitoring shows: what is wrong, the worst first; or else that all is well. */
-static void print_text(const struct checking *checking, enum check_status worst)
-{
-	const char *separator = " - ";
-
-	(void) printf("PITR %s", status_names[worst]);
-	for (size_t i = 0; i < sizeof(by_weight) / sizeof(by_weight[0]); i++) {
-		for (int k = 0; k < checking->finding_count; k++) {
-			const struct finding *finding = &checking->findings[k];
-
-			if (finding->status != by_weight[i] || (finding->status == CHECK_OK && worst != CHECK_OK))
-				continue;
-			(void) printf("%s%s", separator, finding->text);
-			separator = "; ";
-			if (finding->hint[0] != '\0')
-				log_hint("%s", finding->hint);
-		}
-	}
-	(void) printf("\n");
-}
-
-static bool print_json(struct checking *checking, enum check_status worst, struct error *err)
-{
-	json_t *json JSON_CLEANUP = json_object();
-	json_t *array = json_array();
-
-	TRY(json_put(json, "status", json_string(status_names[worst]), err));
-	TRY(json_put(json, "checks", array, err));
-	for (int i = 0; i < checking->finding_count; i++) {
-		struct finding *finding = &checking->findings[i];
-		json_t *member = finding->detail != NULL ? json_incref(finding->detail) : json_object();
-
-		TRY(json_add(array, member, err));
-		TRY(json_put(member, "check", json_string(finding->check), err));
-		TRY(json_put(member, "status", json_string(status_names[finding->status]), err));
-		TRY(json_put(member, "message", json_string(finding->text), err));
-		if (finding->hint[0] != '\0')
-			TRY(json_put(member, "hint", json_string(finding->hint), err));
-	}
-	return answer_print(json, err);
 }
 
 static void checking_release(struct checking *checking)
 {
 	for (int i = 0; i < checking->finding_count; i++)
 		json_decref(checking->findings[i].detail);
+	json_decref(checking->unkept.detail);
+	wal_needed_release(&checking->retired);
 	lineage_release(&checking->lineage);
 	catalog_release(&checking->catalog);
 	repo_close(checking->repo);
 	free(checking);
 }
 
+static enum check_format format_of(const struct options *options)
+{
+	if (options->json || strcmp(options->format, "json") == 0)
+		return FORMAT_JSON;
+	if (strcmp(options->format, "text") == 0)
+		return FORMAT_TEXT;
+	return strcmp(options->format, "prometheus") == 0 ? FORMAT_PROMETHEUS : FORMAT_NAGIOS;
+}
+
 int check_run(const struct options *options)
 {
+	if (options->setup)
+		return check_setup(options);
+
 	struct checking *checking = calloc(1, sizeof(*checking));
 	struct error err = {0};
 
@@ -214,12 +234,12 @@ int check_run(const struct options *options)
 		return exit_with(&err, FOR_CHECK);
 	}
 	checking->options = options;
+	checking->now_us = clock_now_us();
 	checks_run(checking, options->before_promote ? checks_before_promote : checks);
-	enum check_status worst = worst_status(checking);
-	int status = (int) worst;
-	if (!options->json)
-		print_text(checking, worst);
-	else if (!print_json(checking, worst, &err))
+	if (!options->before_promote)
+		check_document_write(checking);
+	int status = (int) check_worst(checking, NULL);
+	if (!check_print(checking, format_of(options), &err))
 		status = exit_with(&err, FOR_CHECK);
 	checking_release(checking);
 	return status;

@@ -2,12 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "check.h"
-#include "config/password.h"
-#include "pg/replication.h"
 #include "repo/branch_mark.h"
 #include "repo/wal_survey.h"
 
@@ -45,24 +42,6 @@ static bool standby_parse(const char *text, struct standby *standby, struct erro
 	return fail(err, ERROR_CORRUPT, "the server's answer \"%.200s\" is not understood", text);
 }
 
-#define PASSWORD_SIZE 1024
-
-static bool connect_asking(const struct options *options, struct server_address *address, char password[PASSWORD_SIZE],
-			   struct server **server, struct error *err)
-{
-	bool needs_password = options->password;
-
-	if (options->password && options->no_password)
-		return fail(err, ERROR_USAGE, "--password and --no-password exclude each other");
-	if (!needs_password && server_open(address, SERVER_SQL, server, &needs_password, err))
-		return true;
-	if (!needs_password || options->no_password || isatty(STDIN_FILENO) != 1)
-		return false;
-	TRY(password_ask(password, PASSWORD_SIZE, err));
-	address->password = password;
-	return server_open(address, SERVER_SQL, server, &needs_password, err);
-}
-
 /* IDENTIFY_SYSTEM says the timeline that is replayed (IdentifySystem() of walsender.c). Who may not ask it has what the
  * control file says. */
 static void timeline_ask(const struct server_address *address, struct standby *standby)
@@ -96,19 +75,14 @@ static bool standby_ask(struct server *server, struct standby *standby, struct e
 /* NOT_FOUND: it is no standby. */
 static bool standby_read(const struct options *options, struct standby *standby, struct error *err)
 {
-	struct server_address address = {.conninfo = options->dbname,
-					 .host = options->host,
-					 .port = options->port,
-					 .user = options->username,
-					 .program = "pitr-check"};
+	struct check_way way CHECK_WAY_CLEANUP = {.password = ""};
 	struct server *server SERVER_CLEANUP = NULL;
-	char password[PASSWORD_SIZE];
 
-	bool done = connect_asking(options, &address, password, &server, err) && standby_ask(server, standby, err);
-	if (done)
-		timeline_ask(&address, standby);
-	secret_wipe(password, sizeof(password));
-	return done;
+	TRY(check_way_find(options, NULL, &way, err));
+	TRY(check_connect(options, &way, &server, err));
+	TRY(standby_ask(server, standby, err));
+	timeline_ask(&way.address, standby);
+	return true;
 }
 
 static bool branch_apply(struct repo *repo, const struct standby *standby, struct error *err)

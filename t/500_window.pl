@@ -48,7 +48,7 @@ backup('another backup');
 is(scalar(index_objects()), 1, 'a base backup makes the index of what is complete');
 my $with = window('a window with an index');
 my $made = $with->{windows}[0];
-$made->{backups}--, delete @$_{qw(segments latest latest_lsn last_segment commits)} for $made;
+$made->{backups}--, delete @$_{qw(segments latest latest_us latest_lsn last_segment commits labels)} for $made;
 is_deeply($made, { map { $_ => $without->{windows}[0]{$_} } keys %$made }, 'the index changes nothing but that there is more');
 
 # --- the index is lost, damaged, incomplete

@@ -18,6 +18,7 @@ struct survey_walk {
 	uint64_t previous; /* start of the last complete record, whatever is asked; 0: not known yet */
 	bool has_open;	   /* a record began in `open` and has not ended yet */
 	struct wal_summary open;
+	struct wal_survey_segment segment; /* the one that is counted, for who wants to see it */
 };
 
 static struct wal_commit commit_of(const struct survey_walk *walk, const struct wal_event *event)
@@ -36,20 +37,26 @@ static bool time_stops(const struct wal_survey *survey, int64_t time_us)
 	return survey->seeks_time && (survey->exclusive ? time_us >= survey->time_us : time_us > survey->time_us);
 }
 
+static void point_set(const struct survey_walk *walk, struct wal_restore_point *point, uint64_t lsn, int64_t time_us,
+		      const char *name)
+{
+	point->lsn = lsn;
+	point->timeline = timeline_history_at(&walk->range->path->history, lsn);
+	point->time_us = time_us;
+	memcpy(point->name, name, sizeof(point->name));
+}
+
 static void point_add(struct survey_walk *walk, uint64_t lsn, int64_t time_us, const char *name)
 {
 	struct wal_survey *survey = walk->survey;
+	struct wal_survey_segment *segment = &walk->segment;
 
+	if (lsn >= survey->from && segment->point_count <= WAL_RESTORE_POINTS_MAX)
+		point_set(walk, &segment->points[segment->point_count++], lsn, time_us, name);
 	if (lsn < survey->from || survey->name == NULL || (*survey->name != '\0' && strcmp(survey->name, name) != 0))
 		return;
-	if (survey->point_count < WAL_SURVEY_POINTS_MAX) {
-		struct wal_restore_point *point = &survey->points[survey->point_count];
-
-		point->lsn = lsn;
-		point->timeline = timeline_history_at(&walk->range->path->history, lsn);
-		point->time_us = time_us;
-		memcpy(point->name, name, sizeof(point->name));
-	}
+	if (survey->point_count < WAL_SURVEY_POINTS_MAX)
+		point_set(walk, &survey->points[survey->point_count], lsn, time_us, name);
 	survey->point_count++;
 }
 
@@ -96,12 +103,26 @@ static void tablespace_see(struct survey_walk *walk, const struct wal_event *eve
 		unread_note(&walk->survey->tablespaces, segment, walk->survey->reached);
 }
 
-static void time_count(struct wal_survey *survey, int64_t time_us)
+static void time_add(int64_t time_us, int64_t *time_min_us, int64_t *time_max_us)
 {
-	if (survey->time_min_us == 0 || time_us < survey->time_min_us)
-		survey->time_min_us = time_us;
-	if (time_us > survey->time_max_us)
-		survey->time_max_us = time_us;
+	if (*time_min_us == 0 || time_us < *time_min_us)
+		*time_min_us = time_us;
+	if (time_us > *time_max_us)
+		*time_max_us = time_us;
+}
+
+static void time_count(struct survey_walk *walk, int64_t time_us)
+{
+	time_add(time_us, &walk->survey->time_min_us, &walk->survey->time_max_us);
+	time_add(time_us, &walk->segment.time_min_us, &walk->segment.time_max_us);
+}
+
+static void commits_count(struct survey_walk *walk, uint64_t count, const struct wal_commit *last)
+{
+	walk->survey->commits += count;
+	walk->segment.commits += count;
+	if (last->lsn != 0)
+		walk->survey->last_commit = walk->segment.last_commit = *last;
 }
 
 static void stop_note(struct survey_walk *walk, uint64_t record, uint64_t end)
@@ -135,13 +156,13 @@ static void event_count(struct survey_walk *walk, const struct wal_event *event)
 	}
 	if (survey->until != 0 && event->lsn > survey->until)
 		return;
-	time_count(survey, event->time_us);
+	time_count(walk, event->time_us);
 	if (event->kind == WAL_ABORT) {
 		survey->aborts++;
 		return;
 	}
-	survey->commits++;
-	survey->last_commit = commit_of(walk, event);
+	const struct wal_commit commit = commit_of(walk, event);
+	commits_count(walk, 1, &commit);
 }
 
 static bool event_visit(void *context, const struct wal_event *event, struct error *err)
@@ -230,27 +251,27 @@ static void summary_count(struct survey_walk *walk, const struct wal_summary *su
 	for (int i = 0; i < summary->restore_point_count && i < WAL_RESTORE_POINTS_MAX; i++)
 		point_add(walk, summary->restore_points[i].lsn, summary->restore_points[i].time_us,
 			  summary->restore_points[i].name);
-	if (summary->restore_point_count > WAL_RESTORE_POINTS_MAX)
+	if (summary->restore_point_count > WAL_RESTORE_POINTS_MAX) {
 		survey->points_complete = false;
+		walk->segment.points_omitted = summary->restore_point_count - WAL_RESTORE_POINTS_MAX;
+	}
 	for (int i = 0; i < summary->tablespace_count && i < WAL_TABLESPACES_MAX; i++)
 		tablespace_add(walk, &summary->tablespaces[i]);
 	if (summary->tablespace_count > WAL_TABLESPACES_MAX)
 		unread_note(&survey->tablespaces, survey->reached, survey->reached);
 	if (!is_counted)
 		return;
-	survey->commits += summary->commits;
 	survey->aborts += summary->aborts;
 	if (summary->commits + summary->aborts > 0) {
-		time_count(survey, summary->time_min_us);
-		time_count(survey, summary->time_max_us);
+		time_count(walk, summary->time_min_us);
+		time_count(walk, summary->time_max_us);
 	}
-	if (summary->last_commit != 0) {
-		survey->last_commit = (struct wal_commit){
-			.lsn = summary->last_commit,
-			.timeline = timeline_history_at(&walk->range->path->history, summary->last_commit),
-			.xid = summary->last_commit_xid,
-			.time_us = summary->last_commit_time_us};
-	}
+	const struct wal_commit last = {.lsn = summary->last_commit,
+					.timeline =
+						timeline_history_at(&walk->range->path->history, summary->last_commit),
+					.xid = summary->last_commit_xid,
+					.time_us = summary->last_commit_time_us};
+	commits_count(walk, summary->commits, &last);
 }
 
 /* The records are what the key does not let us see. */
@@ -321,6 +342,21 @@ static bool fail_splice(const struct survey_walk *walk, uint64_t number, struct 
 			 "fork\".");
 }
 
+static void segment_begin(struct survey_walk *walk, uint64_t number, const struct wal_summary *summary)
+{
+	struct wal_survey_segment *segment = &walk->segment;
+	enum wal_source source;
+
+	segment->number = number;
+	segment->stored_size = 0;
+	segment->is_within_record = summary->head_size > 0 && summary->head_end == 0;
+	segment->commits = 0;
+	segment->time_min_us = segment->time_max_us = 0;
+	segment->last_commit = (struct wal_commit){.lsn = 0};
+	segment->point_count = segment->points_omitted = 0;
+	(void) !wal_range_find(walk->range, number, &source, &segment->stored_size);
+}
+
 static bool segment_count(struct survey_walk *walk, uint64_t number, const struct wal_summary *summary,
 			  struct error *err)
 {
@@ -334,6 +370,7 @@ static bool segment_count(struct survey_walk *walk, uint64_t number, const struc
 		return true;
 	if (number > survey->first && !segment_continues(walk, summary))
 		return fail_splice(walk, number, err);
+	segment_begin(walk, number, summary);
 	TRY(crossing_count(walk, number, summary, err));
 	if (walk->done)
 		return true;
@@ -356,7 +393,7 @@ static bool segment_count(struct survey_walk *walk, uint64_t number, const struc
 		walk->open = *summary;
 		walk->has_open = true;
 	}
-	return true;
+	return survey->visit == NULL || survey->visit(survey->context, &walk->segment, err);
 }
 
 struct reading {

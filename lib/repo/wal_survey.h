@@ -22,6 +22,22 @@ struct wal_restore_point {
 	char name[64];
 };
 
+/* What one segment adds, with the record that began before and ends in it. */
+struct wal_survey_segment {
+	uint64_t number;
+	uint32_t stored_size;  /* of its object, as it was listed */
+	bool is_within_record; /* it is nothing but the middle of one */
+	uint64_t commits;
+	int64_t time_min_us, time_max_us; /* over commits and aborts; 0: none */
+	struct wal_commit last_commit;	  /* lsn 0: none */
+	int point_count;		  /* restore points; of those that are missing in the summary: */
+	int points_omitted;
+	struct wal_restore_point points[WAL_RESTORE_POINTS_MAX + 1];
+};
+
+/* False with ERROR_NONE: enough. */
+typedef bool (*wal_survey_visit)(void *context, const struct wal_survey_segment *segment, struct error *err);
+
 #define WAL_SURVEY_POINTS_MAX	   16
 #define WAL_SURVEY_TABLESPACES_MAX 16
 
@@ -49,6 +65,9 @@ struct wal_survey {
 	uint32_t xid;
 	bool seeks_lsn; /* stop at the first record that begins at `lsn` or behind it; exclusive: before it */
 	uint64_t lsn;
+	wal_survey_visit
+		visit; /* called for each segment that counts, in order; where nothing is sought; may be NULL */
+	void *context;
 
 	/* answered */
 	uint64_t reached; /* the last segment that was looked at */
@@ -79,6 +98,7 @@ struct wal_survey {
 bool wal_survey_breaks(const struct wal_survey *survey);
 /* Reads the summaries in parallel, in bounded memory. Damage is an answer, not a failure: it may lie behind what is
  * wanted. Fetches a segment only to find a time or a transaction exactly, or where it has more restore points of the
- * wanted name than its summary keeps: that alone needs the secret key. DENIED only when a transaction is sought. */
+ * wanted name than its summary keeps: that alone needs the secret key. DENIED only when a transaction is sought. False
+ * with ERROR_NONE when `visit` returned that. */
 bool wal_survey_run(struct repo *repo, const struct wal_range *range, struct wal_survey *survey,
 		    struct error *err) MUST_CHECK;

@@ -1,22 +1,9 @@
-/* How long a restore will take: from how long earlier ones took, or from a guess that is called one. Pure, but for
- * prediction_read(). */
+/* How long the restore of a plan will take: repo/prediction.h. */
 #pragma once
 
 #include "plan/plan.h"
-#include "repo/measurement.h"
+#include "repo/prediction.h"
 
-#define PREDICTION_MEASUREMENTS_MAX 5
-
-struct prediction {
-	int download_count, replay_count;    /* of measurements that the rates come from; 0: a guess */
-	uint64_t download_rate, replay_rate; /* bytes a second: of the stored base backup, and of WAL */
-	int64_t download_s, replay_s;
-};
-
-/* For `download_bytes` of a base backup and `replay_bytes` of WAL. The median counts: one slow disk is no rule. */
-void prediction_make(const struct measurement *measurements, int count, uint64_t download_bytes, uint64_t replay_bytes,
-		     struct prediction *prediction);
 /* Of WAL, as a server replays it: from the start of the backup to where the plan stops. */
 uint64_t prediction_replay_bytes(const struct reach *reach);
-/* For a plan, from what the repository knows; nothing that goes wrong is worth more than a line in the log. */
 void prediction_read(struct repo *repo, const struct plan *plan, struct prediction *prediction);
