@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "pg/data_directory.h"
 
 #define STATUS_DIRECTORY "archive_status"
-#define WAL_DIRECTORY	 "pg_wal"
 #define READY_SUFFIX	 ".ready"
 
 struct listing {
@@ -48,27 +48,16 @@ static bool ready_visit(void *context, const char *text, bool is_directory, stru
 	return true;
 }
 
-static bool is_in_wal_directory(const char *path, int *length)
-{
-	size_t tail = strlen("/" WAL_DIRECTORY);
-	const char *slash = strrchr(path, '/');
-
-	*length = slash == NULL ? 0 : (int) (slash - path);
-	if ((size_t) *length == tail - 1)
-		return strncmp(path, WAL_DIRECTORY, tail - 1) == 0;
-	return (size_t) *length >= tail && strncmp(slash - tail, "/" WAL_DIRECTORY, tail) == 0;
-}
-
 bool ready_list(const char *path, const struct wal_name *asked, struct ready *ready, struct error *err)
 {
 	struct listing listing = {.asked = asked, .ready = ready};
 	char directory[PATH_MAX];
-	int length;
 
 	ready->waiting = ready->count = 0;
-	if (!is_in_wal_directory(path, &length))
+	if (!data_directory_is_told(path))
 		return true;
-	int written = snprintf(directory, sizeof(directory), "%.*s/" STATUS_DIRECTORY, length, path);
+	int written = snprintf(directory, sizeof(directory), "%.*s/" STATUS_DIRECTORY,
+			       (int) (strrchr(path, '/') - path), path);
 	if (written < 0 || written >= PATH_MAX)
 		return true;
 	if (!fs_each(directory, ready_visit, &listing, err) && err->kind != ERROR_NOT_FOUND)

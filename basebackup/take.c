@@ -14,8 +14,10 @@
 #include "include.h"
 #include "pg/replication.h"
 #include "relations.h"
+#include "repo/fact.h"
 #include "repo/wal_index_update.h"
 #include "server_branch.h"
+#include "server_mirror.h"
 #include "stream.h"
 #include "wal_wait.h"
 
@@ -35,6 +37,7 @@ struct taking {
 	struct repo *repo;
 	struct relations *relations;
 	struct base_backup_end end;
+	char pgdata[PATH_MAX]; /* of the server; empty: not on this machine */
 };
 
 static void taking_release(struct taking *taking)
@@ -296,6 +299,7 @@ static bool take_wal(struct taking *taking, struct error *err)
 	};
 
 	TRY(take_switch(taking, err));
+	server_mirror_find(taking->server, taking->repo, taking->options, taking->pgdata);
 	/* Nothing more is asked of it, and its slot is one of few. */
 	server_close(taking->server);
 	taking->server = NULL;
@@ -327,6 +331,49 @@ static void take_index(const struct taking *taking)
 		log_warning("the WAL index was not continued: %s", err.text);
 }
 
+static bool take_pin(const struct taking *taking, struct error *err)
+{
+	const struct backup *backup = taking->backup;
+	struct fact fact = {.kind = FACT_PIN, .time_us = clock_now_us()};
+
+	if (taking->options->pin == 0)
+		return true;
+	memcpy(fact.label, backup->label, sizeof(fact.label));
+	fact.until_us = fact_pin_until(fact.time_us, taking->options->pin);
+	return fact_put(taking->repo, &fact, err) ||
+	       fail_in(err, "the backup \"%s\" is complete, but could not be pinned", backup->label);
+}
+
+/* pitr-expire takes a backup for broken off that has not ended long after a later one has, says that it retires it,
+ * sees that it is not complete, and removes its manifest first. So it is asked before it is complete, and once more
+ * behind that: either it is seen here, or the backup there. */
+static bool take_check(const struct taking *taking, struct error *err)
+{
+	const struct layout *layout = &taking->repo->layout;
+	const char *label = taking->backup->label;
+	char key[LAYOUT_KEY_SIZE];
+	bool is_retired, have = false;
+
+	layout_manifest(layout, layout_branch(layout), label, 0, key);
+	TRY(fact_is_retired(taking->repo, layout_branch(layout), label, &is_retired, err));
+	TRY(is_retired || repo_have(taking->repo, key, OBJECT_MANIFEST, &have, err));
+	if (have)
+		return true;
+	(void) fail(err, ERROR_NOT_FOUND,
+		    "the backup \"%s\" took so long that pitr-expire has taken it for broken off and removed it",
+		    label);
+	return fail_hint(err,
+			 "It cannot be restored. Take another one. That happens only when a backup that began later "
+			 "has been complete for a week.");
+}
+
+static bool take_entry(const struct taking *taking, struct error *err)
+{
+	TRY(take_check(taking, err));
+	TRY(catalog_add(taking->repo, taking->backup, err));
+	return take_check(taking, err) || fail_in(err, "it is in the catalog, but is not to be relied on");
+}
+
 static bool take_stream(struct taking *taking, struct error *err)
 {
 	const struct options *options = taking->options;
@@ -350,9 +397,11 @@ static bool take_stream(struct taking *taking, struct error *err)
 	int64_t streamed_ms = clock_monotonic_ms() - started_ms;
 	TRY(take_wal(taking, err));
 	relations_finish(taking->relations, &backup->relation_map);
-	TRY(catalog_add(taking->repo, backup, err));
+	TRY(take_entry(taking, err));
+	TRY(take_pin(taking, err));
 	take_report(taking, &stream, streamed_ms, clock_monotonic_ms() - started_ms);
 	take_index(taking);
+	server_mirror_refresh(taking->repo, options, taking->pgdata);
 	return true;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config/answer.h"
+#include "repo/mirror_upkeep.h"
 #include "server_directory.h"
 #include "verbs.h"
 
@@ -54,6 +55,21 @@ static bool adopt_json(const char *branch, const char *former, struct error *err
 	return answer_print(json, err);
 }
 
+static bool adopt_say(const struct options *options, const char *branch, const char *former, struct error *err)
+{
+	if (options->json)
+		return adopt_json(branch, former, err);
+	if (strcmp(former, branch) == 0) {
+		(void) printf("The branch \"%s\" is production already.\n", branch);
+		return true;
+	}
+	(void) printf("The branch \"%s\" is production now: pitr-restore takes the latest from it.\n", branch);
+	if (former[0] != '\0')
+		(void) printf("The branch \"%s\" can still be restored: pitr-restore --target-timeline=%s\n", former,
+			      former);
+	return true;
+}
+
 bool verb_adopt(const struct options *options, struct error *err)
 {
 	struct repo *repo REPO_CLEANUP = NULL;
@@ -72,15 +88,7 @@ bool verb_adopt(const struct options *options, struct error *err)
 	}
 	if (strcmp(former, branch) != 0)
 		TRY(branch_adopt(repo, branch, err));
-	if (options->json)
-		return adopt_json(branch, former, err);
-	if (strcmp(former, branch) == 0) {
-		(void) printf("The branch \"%s\" is production already.\n", branch);
-		return true;
-	}
-	(void) printf("The branch \"%s\" is production now: pitr-restore takes the latest from it.\n", branch);
-	if (former[0] != '\0')
-		(void) printf("The branch \"%s\" can still be restored: pitr-restore --target-timeline=%s\n", former,
-			      former);
-	return true;
+	if (options->pgdata != NULL)
+		mirror_upkeep_try(repo, options, options->pgdata, MIRROR_RECENT);
+	return adopt_say(options, branch, former, err);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "config/answer.h"
 #include "repo/divergence.h"
+#include "repo/mirror_upkeep.h"
 #include "server_directory.h"
 #include "verbs.h"
 
@@ -205,6 +206,8 @@ bool verb_fork(const struct options *options, struct error *err)
 	struct forking forking = {.options = options};
 	bool done = fork_run(&forking, err);
 
+	if (done)
+		mirror_upkeep_try(forking.repo, options, options->pgdata, MIRROR_RECENT);
 	repo_close(forking.repo);
 	return done;
 }

@@ -16,6 +16,10 @@ static const struct verb {
 	{"list", 0, 0, "pitr-catalog list", verb_list},
 	{"show", 1, 1, "pitr-catalog show LABEL", verb_show},
 	{"window", 0, 0, "pitr-catalog window", verb_window},
+	{"pin", 1, 1, "pitr-catalog pin LABEL [--until=TIME | --for=TIME]", verb_pin},
+	{"unpin", 1, 1, "pitr-catalog unpin LABEL", verb_unpin},
+	{"note", 2, 2, "pitr-catalog note LABEL TEXT", verb_note},
+	{"mirror", 0, 0, "pitr-catalog mirror", verb_mirror},
 	{"rebuild", 0, 0, "pitr-catalog rebuild", verb_rebuild},
 	{"adopt", 0, 1, "pitr-catalog adopt [BRANCH]", verb_adopt},
 	{"fork", 0, 1, "pitr-catalog fork [BRANCH]", verb_fork},
@@ -43,7 +47,7 @@ static bool catalog_run(const struct options *options, struct error *err)
 	}
 	return fail(err, ERROR_USAGE, "\"%s\" is not something pitr-catalog can do", name) ||
 	       fail_hint(err,
-			 "It can: list, show LABEL, window, unrebuild, "
+			 "It can: list, show LABEL, window, pin LABEL, unpin LABEL, note LABEL TEXT, mirror, rebuild, "
 			 "adopt [BRANCH], fork [BRANCH], init, keygen FILE, key list, key add "
 			 "FILE, key remove FINGERPRINT.");
 }

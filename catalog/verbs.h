@@ -13,4 +13,8 @@ bool verb_fork(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_list(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_show(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_window(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_mirror(const struct options *options, struct error *err) MUST_CHECK;
 bool verb_rebuild(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_pin(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_unpin(const struct options *options, struct error *err) MUST_CHECK;
+bool verb_note(const struct options *options, struct error *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "config/answer.h"
 #include "recovery/copy.h"
 #include "recovery/installation.h"
@@ -104,14 +105,53 @@ static const char *backup_reason(const struct plan *plan)
 	}
 }
 
+#define DAMAGE_TEXT_SIZE (CLOCK_TEXT_SIZE + 64)
+
+static void damage_format(const struct backup *backup, char text[DAMAGE_TEXT_SIZE])
+{
+	char time[CLOCK_TEXT_SIZE] = "";
+
+	if (backup->damaged_us != 0)
+		time_format_local(backup->damaged_us, time);
+	(void) snprintf(text, DAMAGE_TEXT_SIZE, "pitr-verify found it damaged%s%s", time[0] != '\0' ? " on " : "",
+			time);
+}
+
+/* What a step goes on from has been laid down already. */
+static bool has_damaged(const struct plan *plan)
+{
+	return plan->reach.backup->is_damaged && !plan->is_step;
+}
+
+static void damage_warn(const struct plan *plan)
+{
+	char damage[DAMAGE_TEXT_SIZE];
+
+	if (!has_damaged(plan))
+		return;
+	damage_format(plan->reach.backup, damage);
+	log_warning("the restore from \"%s\" may fail: %s%s", plan->reach.backup->label, damage,
+		    plan->is_backup_given ? "" : "; no other one leads to the target");
+}
+
 static void reason_print(const struct plan *plan, FILE *stream)
 {
 	int newer = plan->reach.newer_backups;
+	char damage[DAMAGE_TEXT_SIZE];
 
 	(void) fprintf(stream, "              %s", backup_reason(plan));
 	if (newer > 0)
 		(void) fprintf(stream, "; %d newer one%s behind it", newer, newer == 1 ? " ends" : "s end");
 	(void) fprintf(stream, "\n");
+	if (plan->reach.passed_over != NULL) {
+		damage_format(plan->reach.passed_over, damage);
+		(void) fprintf(stream, "              the newer backup %s is passed over: %s\n",
+			       plan->reach.passed_over->label, damage);
+	}
+	if (has_damaged(plan)) {
+		damage_format(plan->reach.backup, damage);
+		(void) fprintf(stream, "              %s\n", damage);
+	}
 }
 
 static void end_print(const struct plan *plan, FILE *stream)
@@ -180,6 +220,8 @@ void report_plan(const struct plan *plan, FILE *stream)
 	end_print(plan, stream);
 	if (plan->target.kind != TARGET_STANDBY)
 		(void) fprintf(stream, "then:         %s\n", target_action_name(plan->target.action));
+	if (plan->needs_secret_key)
+		(void) fputs("key:          a host key, which only plans: restoring needs the secret key\n", stream);
 	(void) fflush(stream);
 }
 
@@ -280,6 +322,9 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 	TRY(json_put(json, "label", json_string(reach->backup->label), err));
 	TRY(json_put(json, "backup_reason", json_string(backup_reason(plan)), err));
 	TRY(json_put(json, "backups_newer", json_integer(reach->newer_backups), err));
+	TRY(json_put(json, "backup_damaged", json_boolean(reach->backup->is_damaged), err));
+	if (reach->passed_over != NULL)
+		TRY(json_put(json, "backup_passed_over", json_string(reach->passed_over->label), err));
 	TRY(put_time(json, "backup_finished", reach->backup->finished_us, err));
 	TRY(encode_path(plan, json, err));
 	TRY(json_put(json, "wal_first", json_string(first.text), err));
@@ -299,6 +344,7 @@ bool report_encode(const struct plan *plan, json_t *json, struct error *err)
 	TRY(lsn_put(json, "end_lsn", reach->end, err));
 	TRY(json_put(json, "at_end_of_archive", json_boolean(reach->at_end), err));
 	TRY(json_put(json, "exact", json_boolean(!reach->is_coarse), err));
+	TRY(json_put(json, "needs_secret_key", json_boolean(plan->needs_secret_key), err));
 	TRY(encode_commit(&reach->last_commit, "last_commit", json, err));
 	return encode_commit(&reach->next, "next", json, err);
 }
@@ -379,6 +425,7 @@ bool report_intent(const struct plan *plan, const struct prediction *prediction,
 	json_t *json JSON_CLEANUP = json_object();
 	FILE *stream = options->dry_run ? stdout : stderr;
 
+	damage_warn(plan);
 	if (options->dry_run && options->json) {
 		TRY(report_encode(plan, json, err));
 		TRY(report_encode_duration(prediction, json, err));

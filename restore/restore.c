@@ -14,6 +14,7 @@
 #include "recovery/copy.h"
 #include "recovery/recovery_conf.h"
 #include "recovery/trial.h"
+#include "repo/mirror_upkeep.h"
 #include "report.h"
 #include "start.h"
 
@@ -154,6 +155,17 @@ static void download_measure(const struct plan *plan, const struct place *place,
 	measured->download_ms = clock_monotonic_ms() - began_ms;
 }
 
+/* Where nothing better was said. */
+static bool hint_damaged(const struct plan *plan, struct error *err)
+{
+	if (err->kind == ERROR_CORRUPT && err->hint[0] == '\0')
+		(void) fail_hint(err,
+				 "\"pitr-verify %s\" says what of the backup is damaged; --backup=LABEL restores from "
+				 "another one that \"pitr-catalog list\" has.",
+				 plan->reach.backup->label);
+	return false;
+}
+
 static bool restore_into(struct repo *repo, const struct plan *plan, const struct options *options,
 			 const struct place *place, struct recovery *recovery, struct error *err)
 {
@@ -164,7 +176,7 @@ static bool restore_into(struct repo *repo, const struct plan *plan, const struc
 	TRY(place_take(repo, plan, place, recovery->command, err));
 	TRY(sync_prepare(place, &sync, err));
 	int64_t began_ms = clock_monotonic_ms();
-	TRY(lay_down(repo, plan->reach.backup, options, place, &laid, err));
+	TRY(lay_down(repo, plan->reach.backup, options, place, &laid, err) || hint_damaged(plan, err));
 	recovery->counts = laid.counts;
 	download_measure(plan, place, began_ms, &recovery->measured);
 	TRY(map_write(place, &laid, err));
@@ -242,6 +254,7 @@ static bool restore_planned(struct starting *starting, struct in_place *in_place
 	}
 	TRY(in_place_finish(in_place, err));
 	TRY(place_finish(&place, err));
+	mirror_upkeep_try(starting->repo, starting->options, place.pgdata, MIRROR_WHOLE);
 	struct starting restored = *starting;
 	restored.from = restored.plan->reach.backup->start_lsn;
 	restored.measured = &recovery.measured;
@@ -300,7 +313,7 @@ bool restore_run(const struct options *options, struct error *err)
 	TRY(survivors_take(repo, options, &in_place, &plan, err));
 	if (in_place.has_old)
 		target_stay(&target, &repo->layout);
-	TRY(catalog_read(repo, &catalog, err));
+	TRY(plan_read_catalog(repo, &plan, &catalog, err));
 	TRY(plan_make(repo, &catalog, options, &target, &plan, err));
 	if (options->start)
 		TRY(start_plan(repo, options, plan.reach.backup, &launch, err));

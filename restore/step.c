@@ -228,7 +228,7 @@ static bool step_plan(struct step *step, struct error *err)
 
 	TRY(target_parse(&step->options, clock_now_us(), &target, err));
 	TRY(repo_open(&step->options, 0, &repo, err));
-	TRY(catalog_read(repo, &catalog, err));
+	TRY(plan_read_catalog(repo, &plan, &catalog, err));
 	TRY(plan_make(repo, &catalog, &step->options, &target, &plan, err));
 	TRY(plan_is_later(step, &plan, err));
 	TRY(branch_mark_read(repo, step->pgdata, &plan.mark, err)); /* its branch stays */

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use Pitr;
+use Pitr::Document;
 use PitrFault;
 use PitrS3;
 use File::Copy ();
@@ -38,6 +39,7 @@ sub fill {
 		write_file("$data/pg_wal/$name", $content{$name});
 		write_file("$data/pg_wal/archive_status/$name.ready", '');
 	}
+	Pitr::Document::write_document("$data/pitr.catalog", {});    # fresh: what a call asks the repository is for segments
 	sleep 0.2;    # a file that was written a moment ago is not taken ahead
 	return;
 }

@@ -48,7 +48,7 @@ for my $version (pg_versions()) {
 		options => [ '-T', "$place=$moved", '--included-to', "$moved-included" ]);
 	# What a restore must change is left out: where tablespaces are, and the address of this test's server.
 	run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'tablespace_map', '-i', 'postgresql.conf', '-i', 'pitr.branch',
-		'-i', 'pitr.restore', $copy->data_dir ],
+		'-i', 'pitr.restore', '-i', 'pitr.catalog', $copy->data_dir ],
 		'… which PostgreSQL finds right, byte for byte, when it is restored');
 	is(substr(read_file($copy->data_dir . '/postgresql.conf'), 0, -s $node->data_dir . '/postgresql.conf'),
 		read_file($node->data_dir . '/postgresql.conf'), '… and postgresql.conf as well');
@@ -114,7 +114,9 @@ $settings_refused->('archive_mode = off', qr/archive_mode of the server is off/,
 $settings_refused->('no archive_command', qr/archive_command of the server is empty/, qr/pitr-archive %p/, archive_command => "''");
 $settings_refused->('wal_level = minimal', qr/max_wal_senders/, qr/wal_level = replica/,
 	wal_level => 'minimal', max_wal_senders => 0, archive_mode => 'off');
-is_deeply([ grep { !m{/wal/} } $repo->objects ], [ grep { !m{/wal/} } sort keys %$untouched ], 'none of all this left anything');
+is_deeply([ grep { !m{/(?:wal|fact/run)/} } $repo->objects ], [ grep { !m{/wal/} } sort keys %$untouched ],
+	'none of all this left anything but that it failed');
+isnt(scalar(my @told = $repo->objects(qr{/fact/run/})), 0, '… which is a fact for pitr-check');
 
 # --- WAL that does not come -------------------------------------------------------------------------------------------
 $node->query($_) for "ALTER SYSTEM SET archive_command = 'false'", 'SELECT pg_reload_conf()';

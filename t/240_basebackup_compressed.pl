@@ -59,7 +59,7 @@ SETTINGS
 	my $copy = restore("copy$version", source => $node, repo => $repo, start => 0, options => [ '-T', "$place=$moved" ],
 		title => '… and restored');
 	like($copy->restore_output, qr/\Q@{[ newest($repo) ]}\E/, '… it, and not one before it');
-	run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'tablespace_map', '-i', 'pitr.branch', '-i', 'pitr.restore',
+	run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'tablespace_map', '-i', 'pitr.branch', '-i', 'pitr.restore', '-i', 'pitr.catalog',
 		$copy->data_dir ], '… as PostgreSQL finds right, byte for byte');
 	$copy->begin;
 	is($copy->query('SELECT (SELECT count(*) FROM far) || \' \' || (SELECT count(*) FROM dense)'), '50000 50000', '… and readable');

@@ -74,7 +74,7 @@ cmp_ok(allocated('zeros'), '<', 500_000, 'where there is nothing but zeros there
 cmp_ok(allocated('only_zeros'), '<', 100_000, '… also when the file has nothing else');
 cmp_ok(allocated('zeros_behind'), '<', 500_000, '… or ends with it');
 cmp_ok(allocated('large'), '>=', 12_000_000, '… and nowhere else');
-run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'global/pg_control', '-i', 'tablespace_map', '-i', 'pitr.branch', '-i', 'pitr.restore', '-i', 'postgresql.auto.conf', $target ],
+run_ok([ $node->bin . '/pg_verifybackup', '-n', '-i', 'global/pg_control', '-i', 'tablespace_map', '-i', 'pitr.branch', '-i', 'pitr.restore', '-i', 'pitr.catalog', '-i', 'postgresql.auto.conf', $target ],
 	'… and PostgreSQL finds what it backed up');
 
 $afresh->();

@@ -28,6 +28,7 @@ sub contents_of {
 	for my $base (@directories) {
 		File::Find::find({ no_chdir => 1, wanted => sub {
 			my $name = substr $_, length $base;
+			return if $name =~ m{^/pitr\.catalog};    # says when it was written
 			$contents{"$name mode"} = mode_of($_);
 			$contents{$name} = -l $_ ? 'link ' . readlink : -d _ ? 'directory' : !-f _ ? 'special' : Digest::SHA->new(256)->addfile($_)->hexdigest;
 		} }, $base);
@@ -176,7 +177,8 @@ sub run_version {
 	$whole += -s $repo->path . "/$_" for $repo->objects(qr{/pack/});
 	note(sprintf '%.1f MB of %.1f MB kept, %.1f MB written, %.1f MB of %.1f MB fetched', map { $_ / 1e6 }
 		$delta->{kept_bytes}, $backup->{database_bytes}, $delta->{written_bytes}, $delta->{fetched_bytes}, $whole);
-	cmp_ok($delta->{kept_bytes} + $delta->{written_bytes}, '==', $backup->{database_bytes}, '… every byte is kept or written');
+	my $left_out = $backup->{database_bytes} - $delta->{kept_bytes} - $delta->{written_bytes};
+	ok($left_out >= 0 && $left_out < 20_000, '… every byte is kept or written, but for pitr.catalog') or diag("left out: $left_out");
 	cmp_ok($delta->{written_bytes}, '<', 0.4 * $backup->{database_bytes}, '… few are written');
 	cmp_ok($delta->{fetched_bytes}, '<', 0.6 * $whole, '… and not all is fetched');
 	is_same(restored($data, $space), $reference, 'the directory is what an ordinary restore makes');

@@ -6,11 +6,13 @@
 
 #include "pg/control_file.h"
 #include "repo/branch_mark.h"
+#include "repo/local_document.h"
 
 #define TABLESPACE_MAP_MAX (2 * MiB)
 
 /* Not laid down: what another server's life left behind, and what would be mistaken for our own. Which branch the
- * restored server belongs to is written by who knows. */
+ * restored server belongs to is written by who knows. Nor are local documents: what could be restored when the backup
+ * was taken, and what archiving failed of then, is not what the restored server should tell. */
 static const char *const left_out[] = {"postmaster.pid", "postmaster.opts", "recovery.signal",
 				       "standby.signal", PLACE_MARKER,	    BRANCH_MARK_NAME};
 
@@ -40,8 +42,19 @@ static bool kept_prepare(const struct manifest_entry *entry, struct buf *kept, s
 	return true;
 }
 
+/* Or one that was being written, under a name that begins so. */
+static bool is_local_document(const char *path, const struct local_document *document)
+{
+	size_t length = strlen(document->name);
+
+	return strncmp(path, document->name, length) == 0 && (path[length] == '\0' || path[length] == '.');
+}
+
 static bool entry_is_left_out(const struct manifest_entry *entry)
 {
+	if (is_local_document(entry->path, &LOCAL_CATALOG) || is_local_document(entry->path, &LOCAL_ARCHIVE_FAILURE) ||
+	    is_local_document(entry->path, &LOCAL_CHECK))
+		return true;
 	for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++)
 		if (strcmp(entry->path, left_out[i]) == 0)
 			return true;

@@ -170,22 +170,11 @@ bool place_plan(struct repo *repo, const struct backup *backup, const struct opt
 	return place_check_room(place, backup, err);
 }
 
-/* "pg_control.437e3d16f8cf0436.tmp": what fs_replace_file() leaves when it is killed. */
-static bool name_is_temporary(const char *name)
-{
-	size_t length = strlen(name);
-	const size_t tail = sizeof(".0123456789abcdef.tmp") - 1;
-
-	if (length <= tail || strcmp(name + length - 4, ".tmp") != 0 || name[length - tail] != '.')
-		return false;
-	return strspn(name + length - tail + 1, "0123456789abcdef") == 16;
-}
-
 static bool sweep_visit(void *context, const char *name, bool is_directory, struct error *err)
 {
 	char path[PATH_MAX];
 
-	if (is_directory || !name_is_temporary(name))
+	if (is_directory || !fs_name_is_temporary(name))
 		return true;
 	TRY(path_join(path, context, name, err));
 	return fs_remove(path, err);

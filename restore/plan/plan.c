@@ -5,15 +5,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "plan/route.h"
 #include "plan/tablespace_created.h"
 #include "plan/verify_wal.h"
+#include "repo/fact.h"
+#include "repo/retired_wal.h"
 
 void plan_release(struct plan *plan)
 {
 	reach_release(&plan->reach);
 	lineage_release(&plan->lineage);
 	wal_directory_release(&plan->surviving.directory);
+	wal_needed_release(&plan->retired);
+}
+
+/* It helps to choose and to explain; without it a restore is as possible as with it. */
+static bool facts_take(struct repo *repo, struct plan *plan, struct catalog *catalog, struct error *err)
+{
+	struct facts facts FACTS_CLEANUP = {0};
+
+	TRY(facts_read(repo, 1u << FACT_VERIFIED | 1u << FACT_RETIRED, &facts, err));
+	facts_apply(&facts, catalog);
+	return retired_wal_gather(&facts, &plan->retired, err);
+}
+
+bool plan_read_catalog(struct repo *repo, struct plan *plan, struct catalog *catalog, struct error *err)
+{
+	struct error failure = {0};
+
+	TRY(catalog_read(repo, catalog, err));
+	if (catalog->count == 0)
+		return true;
+	plan->retired.segment_size = catalog->backups[0].segment_size;
+	if (!facts_take(repo, plan, catalog, &failure))
+		log_warning("what pitr-verify found damaged and pitr-expire removed is not taken into account: %s",
+			    failure.text);
+	return true;
 }
 
 /* "timeline 2 (last commit 2024-01-15 14:30:00+01 at 0/3000060)" */
@@ -166,9 +194,14 @@ static bool plan_routes(const struct reaching *asked, struct plan *plan, struct 
 bool plan_make(struct repo *repo, const struct catalog *catalog, const struct options *options,
 	       const struct target *target, struct plan *plan, struct error *err)
 {
-	struct reaching asked = {.repo = repo, .catalog = catalog, .target = target, .jobs = (int) options->jobs};
+	struct reaching asked = {.repo = repo,
+				 .catalog = catalog,
+				 .target = target,
+				 .retired = &plan->retired,
+				 .jobs = (int) options->jobs};
 
 	plan->target = *target;
+	plan->needs_secret_key = repo->secrets->encrypted && !repo->secrets->has_recipient_secret;
 	plan->is_backup_given = options->backup != NULL;
 	asked.ignores_index = options->verify_wal;
 	if (plan->surviving.is_used)

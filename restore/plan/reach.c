@@ -275,9 +275,10 @@ static bool name_reach(struct search *search, uint64_t last, bool *found, struct
 	search->survey = (struct wal_survey){.name = search->asked->target->name, .from = search->backup->stop_lsn};
 	TRY(search_survey(search, last, err));
 	*found = search->survey.point_count > 0 || !search->survey.understood;
+	search->reach->is_ambiguous = search->survey.point_count > 1;
 	if (!search->survey.understood)
 		why_unknown_wal(search);
-	else if (search->survey.point_count > 1)
+	else if (search->reach->is_ambiguous)
 		why_two_points(search);
 	else if (search->survey.point_count == 1)
 		return reach_settle(search, STOP_NAME, search->survey.points[0].lsn, search->survey.points[0].lsn + 1,
@@ -365,14 +366,66 @@ void reach_release(struct reach *reach)
 	wal_range_release(&reach->range);
 }
 
-bool reach_find(const struct reaching *asked, const struct wal_path *path, struct reach *reach, struct error *err)
+static bool reach_try(const struct reaching *asked, const struct wal_path *path, bool takes_damaged,
+		      struct reach *reach, struct error *err)
 {
 	struct search search;
 
 	*reach = (struct reach){.path = path, .exclusive = asked->target->exclusive};
-	bool done = search_init(&search, asked, path, reach, err) && reach_dispatch(&search, err);
+	bool done = search_init(&search, asked, path, takes_damaged, reach, err) && reach_dispatch(&search, err);
 	search_release(&search);
 	return done;
+}
+
+/* Could the target be reached from this backup, as far as its end tells? */
+static bool ends_before(const struct backup *backup, const struct target *target, const struct reach *reach)
+{
+	switch (target->kind) {
+	case TARGET_LATEST:
+	case TARGET_STANDBY:
+	case TARGET_IMMEDIATE:
+		return true;
+	case TARGET_TIME:
+		return backup->finished_us <= target->time_us;
+	case TARGET_LSN:
+		return backup->stop_lsn <= target->lsn;
+	case TARGET_XID:
+	case TARGET_NAME:
+		return backup->stop_lsn <= reach->lsn;
+	}
+	return false;
+}
+
+/* The newest damaged one that would have been taken; any at all when nothing was reached. */
+static const struct backup *damaged_find(const struct reaching *asked, const struct wal_path *path,
+					 const struct reach *reach)
+{
+	const struct backup *found = NULL;
+
+	for (int i = 0; i < asked->catalog->count && asked->chosen == NULL; i++) {
+		const struct backup *backup = &asked->catalog->backups[i];
+
+		if (!backup->is_damaged || !wal_path_has_backup(path, backup) ||
+		    (reach->reached &&
+		     (backup->stop_lsn < reach->backup->stop_lsn || !ends_before(backup, asked->target, reach))))
+			continue;
+		if (found == NULL || backup->stop_lsn > found->stop_lsn)
+			found = backup;
+	}
+	return found;
+}
+
+/* A backup that is known to be damaged is better than none: of what it has lost the target may need nothing. */
+bool reach_find(const struct reaching *asked, const struct wal_path *path, struct reach *reach, struct error *err)
+{
+	TRY(reach_try(asked, path, false, reach, err));
+	const struct backup *damaged = damaged_find(asked, path, reach);
+	if (reach->reached)
+		reach->passed_over = damaged;
+	if (reach->reached || reach->is_ambiguous || damaged == NULL)
+		return true;
+	reach_release(reach);
+	return reach_try(asked, path, true, reach, err);
 }
 
 bool reach_find_next(const struct reaching *asked, struct reach *reach, struct error *err)

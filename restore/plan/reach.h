@@ -5,6 +5,7 @@
 
 #include "plan/target.h"
 #include "repo/lineage.h"
+#include "repo/wal_needed.h"
 #include "repo/wal_survey.h"
 
 /* What PostgreSQL will be told to stop at. */
@@ -31,6 +32,9 @@ struct reach {
 	uint64_t behind;	       /* nothing that begins here or behind is replayed */
 	uint64_t available;	       /* the last segment that is there without a hole */
 	int newer_backups;	       /* on the path, which end behind the target */
+	/* A newer one that would have been taken, but that pitr-verify found damaged; NULL: none. */
+	const struct backup *passed_over;
+	bool is_ambiguous; /* not reached, because the target is there more than once */
 	/* The key does not let records be read (`denial`): commits are known to the segment only. */
 	bool is_coarse;
 	struct error denial;
@@ -53,6 +57,7 @@ struct reaching {
 	const struct backup *chosen; /* --backup; NULL: any */
 	const struct target *target;
 	const struct surviving *surviving; /* NULL: none */
+	const struct wal_needed *retired;  /* WAL that was removed on purpose */
 	bool uses_partial;		   /* a .partial at the end of the path counts, too */
 	bool ignores_index;
 	int jobs;

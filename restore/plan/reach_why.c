@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "repo/retired_wal.h"
+
 static struct error *why(const struct search *search)
 {
 	return &search->reach->why;
@@ -78,7 +80,7 @@ void why_unknown_wal(const struct search *search)
 }
 
 /* Up to where the WAL before a hole can be restored, as an option to give. */
-static void hint_before_hole(const struct search *search, const struct backup *next, bool is_missing)
+static void hint_before_hole(const struct search *search, const struct backup *next, bool is_lost)
 {
 	const struct wal_commit *commit = &search->survey.last_commit;
 	char time[CLOCK_TEXT_SIZE] = "", lsn[LSN_TEXT_SIZE], after[CLOCK_TEXT_SIZE + 64] = "", end[CLOCK_TEXT_SIZE];
@@ -99,16 +101,36 @@ static void hint_before_hole(const struct search *search, const struct backup *n
 		}
 	}
 	(void) fail_hint(why(search), "%s%s%s", before, after,
-			 is_missing ? " \"pitr-catalog window\" says which servers may still have them." : "");
+			 is_lost ? " \"pitr-catalog window\" says which servers may still have them." : "");
+}
+
+/* *is_lost: nobody removed it on purpose, so that it may still be found. */
+static void why_gap(const struct search *search, const char *what, uint64_t missing, uint64_t missing_last,
+		    bool *is_lost)
+{
+	struct wal_name first, last;
+
+	*is_lost = !retired_wal_has(search->asked->retired, search->path, missing, missing_last);
+	const char *gone = *is_lost ? "missing from the archive" : "no longer in the archive";
+	const char *by = *is_lost ? "" : ": pitr-expire removed what the retention policy does not keep";
+	wal_range_name(&search->reach->range, missing, &first);
+	wal_range_name(&search->reach->range, missing_last, &last);
+	if (missing == missing_last)
+		(void) fail(why(search), ERROR_USAGE, "%s cannot be reached: the WAL segment \"%s\" is %s%s", what,
+			    first.text, gone, by);
+	else
+		(void) fail(why(search), ERROR_USAGE,
+			    "%s cannot be reached: %" PRIu64 " WAL segments are %s, \"%s\" to \"%s\"%s", what,
+			    missing_last - missing + 1, gone, first.text, last.text, by);
 }
 
 /* The hole behind what is available: segments that are not there, or WAL that breaks off inside one. */
 void why_hole(const struct search *search, const char *what)
 {
-	struct wal_name first, last;
+	struct wal_name first;
 	uint64_t missing, missing_last;
 	const struct backup *next = NULL;
-	bool is_missing = false;
+	bool is_lost = false;
 
 	for (int i = 0; i < search->candidates.count; i++)
 		if (search->candidates.backups[i]->start_lsn > search->backup->start_lsn &&
@@ -126,18 +148,7 @@ void why_hole(const struct search *search, const char *what)
 			    "%s cannot be reached: the WAL in segment \"%s\" breaks off at LSN %s", what, first.text,
 			    lsn);
 	} else if (wal_range_gap(&search->reach->range, search->reach->range.first, &missing, &missing_last)) {
-		is_missing = true;
-		wal_range_name(&search->reach->range, missing, &first);
-		wal_range_name(&search->reach->range, missing_last, &last);
-		if (missing == missing_last)
-			(void) fail(why(search), ERROR_USAGE,
-				    "%s cannot be reached: the WAL segment \"%s\" is missing from the archive", what,
-				    first.text);
-		else
-			(void) fail(why(search), ERROR_USAGE,
-				    "%s cannot be reached: %" PRIu64
-				    " WAL segments are missing from the archive, \"%s\" to \"%s\"",
-				    what, missing_last - missing + 1, first.text, last.text);
+		why_gap(search, what, missing, missing_last, &is_lost);
 	} else {
 		wal_range_name(&search->reach->range, search->reach->range.first, &first);
 		(void) fail(why(search), ERROR_USAGE,
@@ -145,7 +156,7 @@ void why_hole(const struct search *search, const char *what)
 			    "\"%s\" needs",
 			    what, first.text, search->backup->label);
 	}
-	hint_before_hole(search, next, is_missing);
+	hint_before_hole(search, next, is_lost);
 }
 
 void why_nothing_whole(const struct search *search)

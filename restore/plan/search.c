@@ -15,8 +15,13 @@ static int backup_newer(const void *left, const void *right)
 	return a->stop_lsn < b->stop_lsn ? 1 : a->stop_lsn > b->stop_lsn ? -1 : strcmp(a->label, b->label);
 }
 
-static bool candidates_find(const struct reaching *asked, const struct wal_path *path, struct candidates *candidates,
-			    struct error *err)
+static bool is_wanted(const struct reaching *asked, const struct backup *backup, bool takes_damaged)
+{
+	return asked->chosen != NULL ? asked->chosen == backup : takes_damaged || !backup->is_damaged;
+}
+
+static bool candidates_find(const struct reaching *asked, const struct wal_path *path, bool takes_damaged,
+			    struct candidates *candidates, struct error *err)
 {
 	const struct catalog *catalog = asked->catalog;
 
@@ -26,19 +31,19 @@ static bool candidates_find(const struct reaching *asked, const struct wal_path 
 	for (int i = 0; i < catalog->count; i++) {
 		const struct backup *backup = &catalog->backups[i];
 
-		if ((asked->chosen == NULL || asked->chosen == backup) && wal_path_has_backup(path, backup))
+		if (is_wanted(asked, backup, takes_damaged) && wal_path_has_backup(path, backup))
 			candidates->backups[candidates->count++] = backup;
 	}
 	qsort((void *) candidates->backups, (size_t) candidates->count, sizeof(*candidates->backups), backup_newer);
 	return true;
 }
 
-bool search_init(struct search *search, const struct reaching *asked, const struct wal_path *path, struct reach *reach,
-		 struct error *err)
+bool search_init(struct search *search, const struct reaching *asked, const struct wal_path *path, bool takes_damaged,
+		 struct reach *reach, struct error *err)
 {
 	*search = (struct search){.asked = asked, .path = path, .reach = reach};
 	wal_path_format(path, search->leaf);
-	return candidates_find(asked, path, &search->candidates, err);
+	return candidates_find(asked, path, takes_damaged, &search->candidates, err);
 }
 
 uint64_t search_segment(const struct search *search, uint64_t lsn)

@@ -6,7 +6,8 @@
 
 #include "plan/reach.h"
 
-/* The backups of one path, newest first: by where they end. */
+/* The backups of one path, newest first: by where they end. Those that are known to be damaged only when no other one
+ * leads to the target, or when they were chosen. */
 struct candidates {
 	int count;
 	const struct backup **backups; /* owned */
@@ -23,8 +24,8 @@ struct search {
 	char leaf[WAL_PATH_TEXT_SIZE]; /* the path in messages: "timeline 2" */
 };
 
-bool search_init(struct search *search, const struct reaching *asked, const struct wal_path *path, struct reach *reach,
-		 struct error *err) MUST_CHECK;
+bool search_init(struct search *search, const struct reaching *asked, const struct wal_path *path, bool takes_damaged,
+		 struct reach *reach, struct error *err) MUST_CHECK;
 void search_release(struct search *search);
 /* Lists what is there behind the backup. *is_whole is false (and why_hole() can say more) when not even the backup's
  * own WAL is. */
