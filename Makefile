@@ -41,7 +41,9 @@ pitr-restore_DIR    := restore
 pitr-catalog_DIR    := catalog
 pitr-check_DIR      := catalog
 pitr-check_MAIN     := main_check.c
-PROGRAMS            := pitr-basebackup pitr-restore pitr-catalog pitr-check
+pitr-expire_DIR     := catalog
+pitr-expire_MAIN    := main_expire.c
+PROGRAMS            := pitr-basebackup pitr-restore pitr-catalog pitr-check pitr-expire
 
 # What PostgreSQL runs for every segment is a front of few files in bin/; the whole program is in libexec/pitr/.
 pitr-archive_DIR    := archive_command

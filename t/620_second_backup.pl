@@ -18,7 +18,7 @@ $node->archive_all;
 $node->stop;
 
 my ($first) = @{ run_json([ 'pitr-catalog', $repo->options, '--json', 'list' ], 'it is listed')->{backups} };
-my $second  = substr($first->{label}, 0, 26) . 'feedbeef';
+my $second  = substr($first->{label}, 0, 26) . 'ffffffff';
 my ($branch) = map { s{/backup/.*}{}r } $repo->objects(qr{/complete$});
 my @script  = ('python3', "$Pitr::ROOT/t/format/second_backup.py", $repo->key, $repo->path, $branch);
 
@@ -40,8 +40,13 @@ my $check = sub {
 };
 $check->('both', 'with the first there');
 
-# Removing the first: its entry, its manifest; its packs are all still needed.
-unlink map { $repo->path . "/$_" } $repo->objects(qr{/(?:backup|manifest)/\Q$first->{label}\E/});
+# Removing the first: its entry, its manifest; its packs are still needed.
+my @packs = $repo->objects(qr{/pack/\Q$first->{label}\E/});
+my $plan = run_json([ 'pitr-expire', $repo->options, '--json', '--keep-last=1', '--apply' ], 'the first is retired');
+is_deeply([ map { $_->{label} } grep { $_->{goes} } @{ $plan->{backups} } ], [ $first->{label} ], '… alone');
+is_deeply([ $repo->objects(qr{/pack/\Q$first->{label}\E/}) ], \@packs, 'its packs stay: the second refers to them');
+is(scalar(my @parts = $repo->objects(qr{/(?:backup|manifest)/\Q$first->{label}\E/})), 0, '… its entry and its manifest are gone');
+is(run_json([ 'pitr-expire', $repo->options, '--json', '--keep-last=1', '--apply' ], 'again')->{objects}, 0, 'and that is all');
 $list = run_json([ 'pitr-catalog', $repo->options, '--json', 'list' ], 'the first is gone')->{backups};
 is_deeply([ map { $_->{label} } @$list ], [$second], '… and only the second is listed');
 $check->('alone', 'without the first');
