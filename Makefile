@@ -41,9 +41,11 @@ pitr-restore_DIR    := restore
 pitr-catalog_DIR    := catalog
 pitr-check_DIR      := catalog
 pitr-check_MAIN     := main_check.c
+pitr-verify_DIR     := catalog
+pitr-verify_MAIN    := main_verify.c
 pitr-expire_DIR     := catalog
 pitr-expire_MAIN    := main_expire.c
-PROGRAMS            := pitr-basebackup pitr-restore pitr-catalog pitr-check pitr-expire
+PROGRAMS            := pitr-basebackup pitr-restore pitr-catalog pitr-check pitr-verify pitr-expire
 
 # What PostgreSQL runs for every segment is a front of few files in bin/; the whole program is in libexec/pitr/.
 pitr-archive_DIR    := archive_command
