@@ -57,7 +57,9 @@ FRONTS              := pitr-archive pitr-fetch
 # What they start is in libexec/pitr/ alone.
 pitr-prefetch_DIR   := restore_command
 pitr-prefetch_MAIN  := main_prefetch.c
-BEHIND              := pitr-prefetch
+pitr-archiver_DIR   := archive_command
+pitr-archiver_MAIN  := main_archiver.c
+BEHIND              := pitr-prefetch pitr-archiver
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 UNIT_TESTS   := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))

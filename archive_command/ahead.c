@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -13,7 +14,8 @@
 #include "base/workers.h"
 #include "repo/wal_store.h"
 
-/* No segment is begun later than this after the first. The server waits meanwhile, and so does a fast shutdown. */
+/* No segment is begun later than this after the first. The server waits for pitr-archive meanwhile, and so does a fast
+ * shutdown. */
 #define AHEAD_TIME_MAX_MS 5000
 
 /* Workers for each job: while one sends, another computes (repo_put() lets no more of them do that than there are
@@ -32,10 +34,13 @@
 
 struct batch {
 	const struct ahead *ahead;
+	struct workers *workers;
 	int64_t deadline_ms;
 	pthread_mutex_t lock; /* guards what follows */
-	int next;	      /* of those that are ready */
+	pthread_cond_t changed;
+	int next; /* of those that are ready */
 	bool is_over;
+	bool is_settled[READY_MAX]; /* which of them are stored, or have failed */
 };
 
 int ahead_workers(const struct options *options, uint32_t segment_size)
@@ -109,44 +114,50 @@ bool ahead_pass_over(const struct spool *spool, const char *record, const char *
 static bool batch_take(struct batch *batch, int *at)
 {
 	(void) pthread_mutex_lock(&batch->lock);
-	bool taken =
-		!batch->is_over && batch->next < batch->ahead->ready->count && deadline_left_ms(batch->deadline_ms) > 0;
+	if (batch->next >= batch->ahead->ready->count || deadline_left_ms(batch->deadline_ms) <= 0)
+		batch->is_over = true;
+	bool taken = !batch->is_over;
 	if (taken)
 		*at = batch->next++;
+	(void) pthread_cond_broadcast(&batch->changed);
 	(void) pthread_mutex_unlock(&batch->lock);
 	return taken;
+}
+
+static void batch_settle(struct batch *batch, int at)
+{
+	(void) pthread_mutex_lock(&batch->lock);
+	batch->is_settled[at] = true;
+	(void) pthread_cond_broadcast(&batch->changed);
+	(void) pthread_mutex_unlock(&batch->lock);
 }
 
 static void batch_end(struct batch *batch)
 {
 	(void) pthread_mutex_lock(&batch->lock);
 	batch->is_over = true;
+	(void) pthread_cond_broadcast(&batch->changed);
 	(void) pthread_mutex_unlock(&batch->lock);
 }
 
 /* What is as it was when it was read needs no second look when the server asks for it. Where that cannot be written
- * down there is no use in going on. */
-static void segment_remember(struct batch *batch, const struct segment_file *file)
+ * down there is no use in going on: false. */
+static bool segment_remember(const struct ahead *ahead, const struct segment_file *file)
 {
-	const struct ahead *ahead = batch->ahead;
 	struct spool_line line = {.name = file->name.text, .stamp = file->stamp};
 	struct error failure = {0};
 
 	if (segment_file_is_same(file) && spool_remember(ahead->spool, ahead->record, &line, &failure))
-		return;
+		return true;
 	if (failure.kind != ERROR_NONE)
 		log_warning("could not write down what is archived: %s", failure.text);
-	batch_end(batch);
+	return false;
 }
 
-static bool segment_store(struct batch *batch, const struct segment_file *file, struct error *err)
+static bool segment_store(const struct ahead *ahead, const struct segment_file *file, struct error *err)
 {
-	struct repo *repo = batch->ahead->repo;
-
-	TRY(wal_store_put(repo, &file->name, buf_bytes(&file->content), &file->segment, err));
-	log_info("stored \"%s\" in \"%s\"", file->name.text, storage_url(repo->storage));
-	if (batch->ahead->spool != NULL)
-		segment_remember(batch, file);
+	TRY(wal_store_put(ahead->repo, &file->name, buf_bytes(&file->content), &file->segment, err));
+	log_info("stored \"%s\" in \"%s\"", file->name.text, storage_url(ahead->repo->storage));
 	return true;
 }
 
@@ -164,46 +175,46 @@ static bool next_store(struct batch *batch, struct segment_file *file, const str
 	}
 	if (file->segment.system_identifier != ahead->repo->layout.system_identifier)
 		return fail(err, ERROR_USAGE, "\"%s\" belongs to another cluster", path);
-	return segment_store(batch, file, err);
+	TRY(segment_store(ahead, file, err));
+	if (!segment_remember(ahead, file))
+		batch_end(batch);
+	return true;
 }
 
 /* What each worker does, with one buffer for all of its segments. */
-static void batch_work(struct batch *batch, struct segment_file *file)
+static void batch_work(struct batch *batch)
 {
+	struct segment_file file SEGMENT_FILE_CLEANUP = {.is_at_rest = false};
 	const struct ready *ready = batch->ahead->ready;
 	int at;
 
 	while (batch_take(batch, &at)) {
 		struct error failure = {0};
 
-		if (!next_store(batch, file, &ready->names[at], &failure)) {
+		if (!next_store(batch, &file, &ready->names[at], &failure)) {
 			log_info("did not store \"%s\" ahead: %s", ready->names[at].text, failure.text);
 			batch_end(batch);
 		}
+		batch_settle(batch, at);
 	}
 }
 
 static bool batch_work_job(void *job, bool cancelled, struct error *err)
 {
-	struct segment_file file SEGMENT_FILE_CLEANUP = {.is_at_rest = false};
-
 	(void) err;
 	if (!cancelled)
-		batch_work(job, &file);
+		batch_work(job);
 	return true;
 }
 
-/* Others to help; what they cannot be had for is done without them. */
-static struct workers *helpers_open(struct batch *batch)
+static struct workers *workers_begin(struct batch *batch)
 {
-	int count = batch->ahead->workers - 1;
+	int count = batch->ahead->workers;
 	struct workers *workers = NULL;
 	struct error failure = {0};
 
 	if (count > batch->ahead->ready->count)
 		count = batch->ahead->ready->count;
-	if (count < 1)
-		return NULL;
 	if (!workers_open(count, count, &workers, &failure)) {
 		log_info("storing one segment at a time: %s", failure.text);
 		return NULL;
@@ -213,26 +224,68 @@ static struct workers *helpers_open(struct batch *batch)
 	return workers;
 }
 
-/* Those behind the asked one. */
-static void batch_run(struct batch *batch)
+/* Those behind the asked one. What threads cannot be had for is done without them. */
+static struct batch *batch_begin(const struct ahead *ahead)
 {
-	struct workers *helpers = helpers_open(batch);
-	struct error ignored = {0};
+	struct batch *batch = calloc(1, sizeof(*batch));
 
-	batch_work(batch, batch->ahead->asked);
-	if (helpers != NULL)
-		(void) !workers_finish(helpers, &ignored);
+	if (batch == NULL)
+		return NULL;
+	batch->ahead = ahead;
+	batch->deadline_ms = deadline_in(AHEAD_TIME_MAX_MS);
+	(void) pthread_mutex_init(&batch->lock, NULL);
+	(void) pthread_cond_init(&batch->changed, NULL);
+	batch->workers = workers_begin(batch);
+	if (batch->workers == NULL)
+		batch_work(batch);
+	return batch;
 }
 
-bool ahead_run(const struct ahead *ahead, struct error *err)
+bool ahead_run(struct ahead *ahead, struct segment_file *asked, struct error *err)
 {
 	int64_t begin_ms = clock_monotonic_ms();
-	struct batch batch = {.ahead = ahead, .deadline_ms = deadline_in(AHEAD_TIME_MAX_MS)};
 
-	(void) pthread_mutex_init(&batch.lock, NULL);
-	bool stored = segment_store(&batch, ahead->asked, err);
-	if (stored && ahead->spool != NULL && clock_monotonic_ms() - begin_ms < ASKED_TIME_MAX_MS)
-		batch_run(&batch);
-	(void) pthread_mutex_destroy(&batch.lock);
-	return stored;
+	TRY(segment_store(ahead, asked, err));
+	if (ahead->spool == NULL || !segment_remember(ahead, asked) ||
+	    clock_monotonic_ms() - begin_ms >= ASKED_TIME_MAX_MS || ahead->ready->count == 0)
+		return true;
+	segment_file_release(asked); /* room for that of a worker */
+	ahead->batch = batch_begin(ahead);
+	return true;
+}
+
+void ahead_await(struct ahead *ahead, const char *name)
+{
+	struct batch *batch = ahead->batch;
+	int at = 0;
+
+	if (batch == NULL)
+		return;
+	while (at < ahead->ready->count && strcmp(ahead->ready->names[at].text, name) != 0)
+		at++;
+	(void) pthread_mutex_lock(&batch->lock);
+	while (at < ahead->ready->count && !batch->is_settled[at] && (at < batch->next || !batch->is_over))
+		(void) pthread_cond_wait(&batch->changed, &batch->lock);
+	(void) pthread_mutex_unlock(&batch->lock);
+}
+
+void ahead_end(struct ahead *ahead)
+{
+	if (ahead->batch != NULL)
+		batch_end(ahead->batch);
+}
+
+void ahead_finish(struct ahead *ahead)
+{
+	struct batch *batch = ahead->batch;
+	struct error ignored = {0};
+
+	if (batch == NULL)
+		return;
+	if (batch->workers != NULL)
+		(void) !workers_finish(batch->workers, &ignored);
+	(void) pthread_cond_destroy(&batch->changed);
+	(void) pthread_mutex_destroy(&batch->lock);
+	free(batch);
+	ahead->batch = NULL;
 }

@@ -20,7 +20,16 @@ static int run(const struct options *options)
 	return program_become_whole(options, &err) ? EXIT_SUCCESS : exit_with(&err, FOR_ARCHIVE);
 }
 
+/* The whole program will be refused the same, and writes that down. */
+static void refused(const struct options *options, const struct error *why)
+{
+	struct error ignored = {0};
+
+	(void) why;
+	(void) !program_become_whole(options, &ignored);
+}
+
 int main(int argc, char **argv)
 {
-	return program_main(PITR_ARCHIVE, FOR_ARCHIVE, argc, argv, run);
+	return program_main_or(PITR_ARCHIVE, FOR_ARCHIVE, argc, argv, run, refused);
 }

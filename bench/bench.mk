@@ -13,7 +13,7 @@ bench-tools: $(BENCH_TOOLS)
 bench bench-short:
 	@tools/install-packages.sh build bench
 	@tools/install-pgbackrest.sh build/pgbackrest
-	@$(MAKE) --no-print-directory -s -j$(shell nproc) all bench-tools
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) all extension bench-tools
 	@bench/bench.sh $(if $(filter bench-short,$@),--short)
 
 .PHONY: bench bench-short bench-tools

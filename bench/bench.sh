@@ -7,6 +7,7 @@
 #             wal-small     the same with 1,000 segments of 1 MB
 #             again         archive_command of a segment that is stored already
 #             recovery      a server recovers from 256 segments
+#             module        a server archives as many by the module pitr_archive, by pitr-archive, and by basic_archive
 #             backup        full backup and restore of a cluster of 1.6 GB
 #             backup-large  … of 6 GB
 #             files         … of 100,000 relation files
@@ -83,7 +84,7 @@ ln -sf "$top/build/pgbackrest/usr/bin/pgbackrest" "$work/programs/pgbackrest"
 PATH=${PITR_BIN:-$top/build/bin}:$work/programs:$(pg_config --bindir):/usr/sbin:$PATH
 unset "${!AWS_@}" "${!PITR_@}" "${!PGBACKREST_@}"
 
-for part in measurement sink place tools workload job_wal job_again job_recovery job_backup series; do
+for part in measurement sink place tools workload job_wal job_again job_recovery job_module job_backup series; do
 	# shellcheck source=/dev/null
 	. "$top/bench/$part.sh"
 done
@@ -92,6 +93,7 @@ done
 places_of() {
 	case $1 in
 	wal | backup) echo s3 s3-20ms dir ceph ;;
+	module) echo dir ;;
 	wal-small) echo s3 dir ;;
 	backup-large) echo s3 s3-20ms ;;
 	*) echo s3 ;;
@@ -118,6 +120,7 @@ job_prepare() {
 	case $1 in
 	wal | again | recovery) workload_wal "$BENCH_RECOVERY_SEGMENTS" ;;
 	wal-small) workload_wal_small ;;
+	module) module_prepare ;;
 	backup) workload_cluster small "$BENCH_SMALL_SCALE" ;;
 	backup-large) workload_cluster large "$BENCH_LARGE_SCALE" ;;
 	files) workload_files files "$BENCH_FILES" 1 ;;
@@ -135,6 +138,7 @@ job_run() {
 	wal-small) each_place job_wal wal1 "$BENCH_SMALL_SEGMENTS" ;;
 	again) each_place job_again ;;
 	recovery) each_place job_recovery "$BENCH_RECOVERY_SEGMENTS" ;;
+	module) each_place job_module module1 && each_place job_module module16 ;;
 	backup) backups_run small ;;
 	backup-large) backups_run large ;;
 	files) backups_run files ;;
@@ -185,7 +189,7 @@ main() {
 	done
 }
 
-jobs_all=(wal backup again recovery wal-small backup-large files memory)
+jobs_all=(wal backup again recovery wal-small module backup-large files memory)
 [ ${#selected[@]} -gt 0 ] || selected=("${jobs_all[@]}")
 trap clean_up EXIT
 main

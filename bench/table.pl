@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 my @columns = qw(job data place tool repeat wall cpu server peak stored requests);
-my %shown = (limit => 'plain tools');
+my %shown = (limit => 'plain tools', module => 'pitr_archive', basic => 'basic_archive');
 
 sub rows {
 	my ($path, @names) = @_;
@@ -54,7 +54,7 @@ printf "%-9s %-10s %-8s %-12s %3s %9s %8s %8s %8s %9s %8s   %s\n", 'job', 'data'
 	'server s', 'peak MB', 'stored MB', 'requests', 'wall and CPU beside pgBackRest';
 for my $what (@order) {
 	my $tools = $median{$what};
-	for my $tool (grep { $tools->{$_} } qw(pitr pgbackrest limit)) {
+	for my $tool (grep { $tools->{$_} } qw(pitr module pgbackrest basic limit)) {
 		my $one = $tools->{$tool};
 		my ($wall, $cpu) = map { ratio($one->{$_}, $tools->{pgbackrest}{$_}) } qw(wall cpu);
 		printf "%-9s %-10s %-8s %-12s %3d %9s %8s %8s %8s %9s %8s   %s\n", split(/\t/, $what), $shown{$tool} // $tool,
@@ -63,6 +63,18 @@ for my $what (@order) {
 			($one->{failed} ? 'FAILED ' : '')
 			. ($tool eq 'pgbackrest' ? '' : number('%.2f', $wall) . '  ' . number('%.2f', $cpu));
 	}
+}
+
+# --- segments a second of a server ---------------------------------------------------------------------------------------
+my @of_server = grep { /^server\t/ } @order;
+printf "\n%-10s %-9s %18s %18s %18s   %s\n", 'archived', 'place', 'pitr_archive', 'pitr-archive %p', 'basic_archive',
+  'the module beside both' if @of_server;
+for my $what (@of_server) {
+	my (undef, $data, $place) = split /\t/, $what;
+	my ($count) = $data =~ /^(\d+)x/;
+	my ($module, $command, $basic) = map { ratio($count, $median{$what}{$_}{wall}) } qw(module pitr basic);
+	printf "%-10s %-9s %16s/s %16s/s %16s/s   %s\n", $data, $place, (map { number('%.1f', $_) } $module, $command, $basic),
+	  join '  ', map { number('%.2f', ratio($module, $_)) } $command, $basic;
 }
 
 # --- targets --------------------------------------------------------------------------------------------------------
