@@ -34,6 +34,10 @@ my @planted = (
 	[ 'lint-layers.sh', 'restore/files/tree.c', qq(#include "plan/plan.h"\n), qr{"restore/files" may not include "plan/plan\.h"} ],
 	[ 'lint-layers.sh', 'lib/misc/x.c', qq(#include "base/fs.h"\n), qr{folder "misc" is not in the drawing} ],
 	[ 'lint-layers.sh', 'lib/base/fs.h', qq(${header}#include "base/buf.h"\n), qr{include one another} ],
+	[ 'lint-layers.sh', 'extension/bkp/bkp.c', qq(#include "access/xlog.h"\n#include "pg/timeline.h"\n), undef ],
+	[ 'lint-layers.sh', 'extension/bkp/bkp.c', qq(\n#include "base/fs.h"\n), qr{bkp\.c:2: "base/fs\.h" may not be included in a server process} ],
+	[ 'lint-doors.pl', 'extension/bkp/bkp.c', "#include \"postgres.h\"\n#include <errno.h>\n", undef ],
+	[ 'lint-doors.pl', 'extension/bkp/bkp.c', "#include <pthread.h>\n", qr{<pthread\.h>: no network and no threads in a server process} ],
 	[ 'lint-doors.pl', 'lib/storage/s3.c', "#include <curl/curl.h>\n", qr{s3\.c:1: <curl/curl\.h> is included by lib/storage/http\.c alone} ],
 	[ 'lint-doors.pl', 'lib/storage/http.c', "#include <curl/curl.h>\n", undef ],
 	[ 'lint-doors.pl', 'lib/repo/repo.c', "#include <libpq-fe.h>\n", qr{libpq-fe\.h} ],
@@ -60,12 +64,15 @@ my @planted = (
 	[ 'lint-headers.sh', 'lib/base/buf.h', "/* What it is. */\nint x(void);\n", qr{must say #pragma once} ],
 	[ 'lint-headers.sh', 'lib/base/buf.h', "#pragma once\nint x(void);\n", qr{must open with a paragraph} ],
 	[ 'lint-headers.sh', 'lib/base/buf.h', "${header}int x(void);\n", undef ],
+	[ 'lint-headers.sh', 'extension/bkp/rows.h', "${header}Datum x(void);\n", undef ],
+	[ 'lint-headers.sh', 'extension/bkp/rows.h', "${header}bool x(json_t *y);\n", qr{rows\.h: does not compile alone with gcc} ],
 );
 for my $row (@planted) {
 	my ($program, $path, $content, $expected) = @$row;
 	my $tree = tempdir(CLEANUP => 1);
 	make_path(map { "$tree/$_" } qw(lib/base lib/pg lib/storage lib/repo lib/codec t), dirname($path));
-	my %file = ('lib/base/buf.h' => qq(${header}#include "base/fs.h"\n), $path => $content);
+	my %file = ('lib/base/buf.h' => qq(${header}#include "base/fs.h"\n), $path => $content,
+		'extension/pure.mk' => "PURE := base/buf pg/timeline\n");
 	$file{$_} //= $header for qw(lib/pg/timeline.h lib/storage/storage.h lib/repo/layout.h lib/base/fs.h restore/plan/plan.h);
 	$file{'lib/base/buf.h'} = $header unless $path eq 'lib/base/fs.h' || $path eq 'lib/base/buf.h';
 	for my $name (keys %file) {

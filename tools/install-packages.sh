@@ -23,11 +23,12 @@ packages_for() {
 		echo postgresql-15 util-linux
 		;;
 	check)
-		# The servers; what starts them; the newer servers; the second reader of the format; S3; the lint tests.
+		# The servers; what starts them; the newer servers; the second reader of the format; S3; promtool, which reads what
+		# pitr-check prints; the lint tests.
 		echo postgresql-15 util-linux perl libipc-run-perl libjson-perl strace faketime \
 			mmdebstrap patchelf debian-archive-keyring tzdata \
 			python3 python3-cryptography python3-lz4 zstd \
-			ceph-mon ceph-osd radosgw ceph-common openssl \
+			ceph-mon ceph-osd radosgw ceph-common openssl prometheus \
 			clang clang-format universal-ctags shellcheck
 		;;
 	lint)

@@ -46,10 +46,13 @@ my @functions = (
 	[ [qw(rand srand random srandom drand48 rand_r)], $never, 'a function of base/random.h' ],
 	[ [qw(tmpnam tempnam mktemp)],   $never, 'fs_publish or fs_open_new' ],
 	[ [qw(setjmp longjmp sigsetjmp siglongjmp)], $never, 'return the error' ],
-	[ [qw(strerror)],                qr{^lib/base/(error|workers)\.c$}, 'fail_errno' ],
+	[ [qw(strerror)],                qr{^lib/base/(error|workers)\.c$|^extension/}, 'fail_errno' ],
 	[ [qw(perror)],                  $never, 'fail_errno' ],
 	[ [qw(readdir_r gethostbyname inet_ntoa)], $never, 'the variant that is safe with threads' ],
 );
+
+# What has no place in a server process, whichever library it is from.
+my $not_in_server = qr{^(pthread|threads|netdb|curl/.*|libpq.*|openssl/.*)\.h$|^(netinet|arpa)/};
 
 my @bad;
 
@@ -77,6 +80,8 @@ sub code_of {
 
 sub check_include {
 	my ($path, $number, $header) = @_;
+	complain($path, $number, "<$header>: no network and no threads in a server process")
+	  if $path =~ m{^extension/} && $header =~ $not_in_server;
 	for my $rule (@headers) {
 		my ($name, $door, $instead) = @$rule;
 		complain($path, $number, "<$header> is included by " . words($door) . "; use $instead")

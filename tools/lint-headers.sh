@@ -9,11 +9,15 @@ flags=(-std=c11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissin
 	-Wno-unused-function -D_GNU_SOURCE -Ilib -fsyntax-only -x c)
 read -ra libraries < <(pkg-config --cflags libpq libcurl libcrypto liblz4 libzstd jansson expat)
 
+# Headers of the extension see those of a server, and as each of its files do, after postgres.h.
+server=(-std=gnu11 -Iextension/assert -isystem "$(pg_config --includedir-server)" -include postgres.h)
+
 status=0
 check_header() {
-	local header=$1 compiler
+	local header=$1 compiler also=()
+	[ "${header%%/*}" != extension ] || also=("${server[@]}")
 	for compiler in gcc clang; do
-		echo "#include \"$PWD/$header\"" | "$compiler" "${flags[@]}" "-I$(dirname "$header")" "-I${header%%/*}" "${libraries[@]}" - || {
+		echo "#include \"$PWD/$header\"" | "$compiler" "${flags[@]}" "-I$(dirname "$header")" "-I${header%%/*}" "${libraries[@]}" "${also[@]}" - || {
 			echo "$header: does not compile alone with $compiler" >&2
 			status=1
 		}
@@ -30,5 +34,5 @@ check_header() {
 
 while IFS= read -r header; do
 	check_header "$header"
-done < <(find lib archive_command restore_command basebackup restore catalog -name '*.h' 2>/dev/null | sort)
+done < <(find lib archive_command restore_command basebackup restore catalog extension -name '*.h' 2>/dev/null | sort)
 exit $status

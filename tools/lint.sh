@@ -15,7 +15,7 @@ part() {
 }
 
 sources() {
-	find lib archive_command restore_command basebackup restore catalog t bench tools -name '*.[ch]' 2>/dev/null | sort
+	find lib archive_command restore_command basebackup restore catalog extension t bench tools -name '*.[ch]' 2>/dev/null | sort
 }
 
 check_format() {
@@ -28,7 +28,7 @@ check_scripts() {
 		if head -n 1 "$script" | grep -q '^#!.*sh$'; then
 			scripts+=("$script")
 		fi
-	done < <(find tools t bench .ci docs -type f ! -path '*/golden/*' 2>/dev/null)
+	done < <(find tools t bench extension .ci docs -type f ! -path '*/golden/*' 2>/dev/null)
 	shellcheck "${scripts[@]}" || return 1
 	while IFS= read -r script; do
 		perl -It/lib -I/usr/lib/postgresql/15/lib/pgxs/src/test/perl -wc "$script" >/dev/null 2>"$log" ||
@@ -44,14 +44,15 @@ check_generated() {
 }
 
 build_with_clang() {
-	make -s -j"$(nproc)" BUILD=build/clang CC=clang all unit test-tools
+	make -s -j"$(nproc)" BUILD=build/clang CC=clang all unit test-tools extension
 }
 
 # cppcheck does not know the cleanup attribute, so every early return looks like a leak to it; ASan looks for those.
 run_cppcheck() {
 	cppcheck --quiet -j"$(nproc)" --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak -Ilib -Irestore -D_GNU_SOURCE \
-		lib archive_command restore_command basebackup restore catalog
+		'-DPG_MODULE_MAGIC=' '-DPG_FUNCTION_INFO_V1(name)=' \
+		extension lib archive_command restore_command basebackup restore catalog
 }
 
 log=$(mktemp)

@@ -10,7 +10,7 @@
 # TEST_PITR_VERSIONS   majors to test ("15 17 18"); one that cannot be installed is a failure, not a skip
 # TEST_PITR_JOBS       test files at a time (number of cores)
 # TEST_PITR_SANITIZE   0 leaves the sanitizer build out
-# TEST_PITR_BUILD      0 takes what is built already
+# TEST_PITR_BUILD      0 takes what is built already; tools/install-extension.sh VERSION... installs the extension alone
 # The logs of failed tests are kept in build/test-logs.
 set -euo pipefail
 
@@ -61,10 +61,12 @@ fi
 
 # --- build ---
 
+# The servers, and in them the extension.
 install_servers() {
 	local version
 	for version in $TEST_PITR_VERSIONS; do
-		[ -x "/usr/lib/postgresql/$version/bin/postgres" ] || tools/install-postgres.sh "$version" "build/pg/$version"
+		tools/install-postgres.sh "$version" "build/pg/$version"
+		[ "${TEST_PITR_BUILD:-1}" = 0 ] || tools/install-extension.sh "$version"
 	done
 }
 
@@ -92,7 +94,8 @@ elif [ "${TEST_PITR_SANITIZE:-1}" = 0 ]; then
 	sanitized=0
 fi
 [ "$sanitized" = 0 ] || build SANITIZE=1
-wait $servers || complain "a PostgreSQL version to test is missing" "see above; the tests do not run without it"
+wait $servers || complain "a PostgreSQL version to test, or the extension in it, is missing" \
+	"see above; the tests do not run without it"
 
 # --- where the tests work ---
 

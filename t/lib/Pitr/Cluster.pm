@@ -8,10 +8,11 @@ use parent -norequire, 'PostgreSQL::Test::Cluster';
 use PostgreSQL::Test::Cluster;
 use Test::More ();
 
-# The directory whose bin/ holds the programs of that major.
+# The directory whose bin/ holds the programs of that major: the one of the tests, which has our extension, if it is
+# there.
 sub install_directory {
 	my ($version) = @_;
-	my @candidates = ("/usr/lib/postgresql/$version", "$Pitr::ROOT/build/pg/$version/usr/lib/postgresql/$version");
+	my @candidates = ("$Pitr::ROOT/build/pg/$version/usr/lib/postgresql/$version", "/usr/lib/postgresql/$version");
 	for my $path (@candidates) {
 		return $path if -x "$path/bin/postgres" && -x "$path/bin/pg_config";
 	}
