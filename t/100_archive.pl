@@ -168,7 +168,7 @@ kill_at_every_syscall('pitr-archive killed at every system call leaves nothing h
 		my $status = Pitr::_run_quietly({}, "$Pitr::BIN/pitr-archive", $repo->options, "$kept/$name");
 		return $status == 0 ? $whole->() : "the next push ends with $status";
 	},
-	every => $ENV{TEST_PITR_SANITIZE} ? 40 : 1);
+	every => $ENV{TEST_PITR_SANITIZE} ? 40 : is_full_run() ? 1 : 3);
 
 $node->stop;
 done_testing();
