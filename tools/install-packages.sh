@@ -60,7 +60,8 @@ as_root() {
 	fi
 }
 
-# Debian's nginx is started when it is installed, unless /usr/sbin/policy-rc.d forbids it; it is there only meanwhile.
+# Debian starts nginx and Prometheus when they are installed, unless /usr/sbin/policy-rc.d forbids it; it is there only
+# meanwhile.
 forbid_services() {
 	local policy=/usr/sbin/policy-rc.d
 	[ ! -e $policy ] || return 0
@@ -109,7 +110,7 @@ as_root apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update -qq >&2 
 if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
 	install_server
 fi
-if [[ " ${missing[*]} " == *" nginx-light "* ]]; then
+if [[ " ${missing[*]} " =~ " nginx-light "|" prometheus " ]]; then
 	forbid_services
 fi
 apt_install "${missing[@]}"
