@@ -238,7 +238,8 @@ bool expire_run(const struct options *options, struct error *err)
 		done = expire_work(expire, err);
 		if (options->apply) {
 			run_note(expire, done, err);
-			mirror_upkeep_own(expire->repo, options);
+			if (expire->is_applied) /* what a run stopped at must not become the memory of the next one */
+				mirror_upkeep_own(expire->repo, options);
 		}
 	}
 	expire_release(expire);

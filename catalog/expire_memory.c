@@ -238,30 +238,6 @@ static bool encode_pins(const struct expire *expire, json_t *pins, struct error 
 	return true;
 }
 
-/* The last segment that the branch itself has of the timeline, and that stays; false: none. */
-static bool segment_kept(const struct expire *expire, const struct wal_path *path, struct wal_name *kept)
-{
-	uint32_t segment_size = expire->retention.needed.segment_size;
-	char prefix[LAYOUT_KEY_SIZE];
-	bool found = false;
-
-	layout_wal_prefix(&path->layout, layout_branch(&path->layout), wal_path_timeline(path), prefix);
-	for (size_t i = 0; i < expire->there.count; i++) {
-		struct wal_name name;
-
-		if (strncmp(expire->there.items[i].key, prefix, strlen(prefix)) != 0 ||
-		    !layout_parse_wal(&path->layout, expire->there.items[i].key, &name) || name.kind != WAL_SEGMENT)
-			continue;
-		uint64_t number = wal_segment_number(&name, segment_size);
-		if (!wal_needed_has(&expire->retention.needed, layout_branch(&path->layout), name.timeline, number,
-				    number))
-			continue;
-		*kept = name;
-		found = true;
-	}
-	return found;
-}
-
 static bool encode_timelines(const struct expire *expire, json_t *timelines, struct error *err)
 {
 	for (int i = 0; i < expire->lineage.count; i++) {
@@ -272,7 +248,7 @@ static bool encode_timelines(const struct expire *expire, json_t *timelines, str
 		TRY(json_add(timelines, member, err));
 		TRY(json_put(member, "branch", json_string(layout_branch(&path->layout)), err));
 		TRY(json_put(member, "timeline", json_integer(wal_path_timeline(path)), err));
-		if (segment_kept(expire, path, &kept))
+		if (expire_last_segment(expire, path, true, &kept))
 			TRY(json_put(member, "segment", json_string(kept.text), err));
 	}
 	return true;

@@ -207,18 +207,23 @@ static bool judge_backups(struct expire *expire, struct error *err)
 
 /* --------------------------------------------------------------------------------------------------------- paths */
 
-/* The last segment of the timeline that its branch has itself; false: none. */
-static bool last_segment(const struct expire *expire, const struct wal_path *path, struct wal_name *last)
+bool expire_last_segment(const struct expire *expire, const struct wal_path *path, bool that_stays,
+			 struct wal_name *last)
 {
+	const struct wal_needed *needed = &expire->retention.needed;
+	const char *branch = layout_branch(&path->layout);
 	char prefix[LAYOUT_KEY_SIZE];
 	bool found = false;
 
-	layout_wal_prefix(&path->layout, layout_branch(&path->layout), wal_path_timeline(path), prefix);
+	layout_wal_prefix(&path->layout, branch, wal_path_timeline(path), prefix);
 	for (size_t i = 0; i < expire->there.count; i++) {
 		struct wal_name name;
 
 		if (strncmp(expire->there.items[i].key, prefix, strlen(prefix)) != 0 ||
 		    !layout_parse_wal(&path->layout, expire->there.items[i].key, &name) || name.kind != WAL_SEGMENT)
+			continue;
+		uint64_t number = that_stays ? wal_segment_number(&name, needed->segment_size) : 0;
+		if (that_stays && !wal_needed_has(needed, branch, name.timeline, number, number))
 			continue;
 		*last = name;
 		found = true;
@@ -268,7 +273,7 @@ static bool path_ended(struct expire *expire, const struct wal_path *path, int64
 	bool goes_on;
 
 	*ended_us = INT64_MAX;
-	if (!last_segment(expire, path, &last))
+	if (!expire_last_segment(expire, path, false, &last))
 		return path_begun(expire, path, ended_us, err);
 	wal_name_of_segment(last.timeline, wal_segment_number(&last, segment_size) + 1, segment_size, &next);
 	TRY(wal_store_have(expire->repo, &path->layout, &next, &goes_on, err));

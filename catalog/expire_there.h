@@ -15,6 +15,10 @@ bool expire_there_read_facts(struct expire *expire, struct error *err) MUST_CHEC
 
 /* Has a listing shown it? */
 bool expire_is_listed(const struct expire *expire, const char *key);
+/* The last segment of the timeline that the path's own branch has, of all or of those that the plan lets stay; false:
+ * none. */
+bool expire_last_segment(const struct expire *expire, const struct wal_path *path, bool that_stays,
+			 struct wal_name *last);
 /* An object that no listing has shown: it must not be there. UNREACHABLE when it is. */
 bool expire_demand_absent(struct expire *expire, const char *key, enum object_kind kind, bool *is_absent,
 			  struct error *err) MUST_CHECK;

@@ -17,6 +17,9 @@
 #   nolength passes the answer on without Content-Length, cut to size, and closes in good order
 #   drop     passes the answer on without the header `header`
 #   change   passes the answer on with `from` (a regular expression) in its body changed to `to`
+#   relist   passes a listing on: without the keys that fit `hide`, with those of `show` (["<Contents>...", ...]) that were
+#            asked for, at most `size` keys on a page, `twice` each ('key') or one after the other ('page'), and, if
+#            `stuck`, as if it were always asked from the beginning
 #   trickle  passes the answer on, one byte of its body a second
 #   delay    lets the server do it, and passes the answer on after so many seconds
 #   pass     nothing: only that the next order's turn comes
@@ -221,6 +224,33 @@ sub _canned
 	return "HTTP/1.1 $order->{status} Said\r\n" . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers) . "\r\n$body";
 }
 
+sub join_chunks
+{
+	my ($chunks) = @_;
+	my $whole = '';
+	while ($chunks =~ s/\A([0-9a-fA-F]+)\r\n// && hex $1) { $whole .= substr $chunks, 0, hex $1, ''; $chunks =~ s/\A\r\n// }
+	return $whole;
+}
+
+sub _relist
+{
+	my ($order, $head, $body) = @_;
+	my $plain = sub { $_[0] =~ s/%([0-9a-fA-F]{2})/chr hex $1/ger };
+	my ($query) = $head =~ m{^\S+ [^ ?]*\?(\S*)};
+	my %asked = map { m{(.*?)=(.*)} ? ($1 => $plain->($2)) : () } split /&/, $query;
+	my $after = $order->{stuck} ? '' : $asked{'start-after'} // '';
+	my $key_of = sub { $plain->($_[0] =~ m{<Key>(.*?)</Key>}) };
+	my %items = map { $key_of->($_) => $_ } $body =~ m{<Contents>.*?</Contents>}sg, @{ $order->{show} // [] };
+	my @keys = sort grep { index($_, $asked{prefix}) == 0 && $_ gt $after && !(defined $order->{hide} && /$order->{hide}/) } keys %items;
+	my $is_cut = $order->{size} && @keys > $order->{size};
+	splice @keys, $order->{size} if $is_cut;
+	@keys = $order->{twice} eq 'key' ? map { ($_, $_) } @keys : (@keys, @keys) if $order->{twice};
+	$body =~ s{<Contents>.*?</Contents>}{}sg;
+	$body =~ s{(<IsTruncated>)\w+}{$1true} if $is_cut;
+	$body =~ s{(<KeyCount>)\d+}{$1 . @keys}e;
+	return $body =~ s{(?=</ListBucketResult>)}{join '', @items{@keys}}er;
+}
+
 # False when the connection is at its end.
 sub serve_one
 {
@@ -255,15 +285,14 @@ sub serve_one
 		_send($client, $answer_head . substr $answer_body, 0, $order->{size});
 		return 0;
 	}
-	if ($do eq 'change')
+	if ($do eq 'change' || $do eq 'relist')
 	{
 		if ($answer_head =~ s/^Transfer-Encoding:[^\r\n]*\r\n/Content-Length: 0\r\n/mi)
 		{
-			my $whole = '';
-			while ($answer_body =~ s/\A([0-9a-fA-F]+)\r\n// && hex $1) { $whole .= substr $answer_body, 0, hex $1, ''; $answer_body =~ s/\A\r\n// }
-			$answer_body = $whole;
+			$answer_body = join_chunks($answer_body);
 		}
-		$answer_body =~ s/$order->{from}/$order->{to}/g;
+		$answer_body =~ s/$order->{from}/$order->{to}/g if $do eq 'change';
+		$answer_body = _relist($order, $head, $answer_body) if $do eq 'relist';
 		$answer_head =~ s/^Content-Length:[^\r\n]*/'Content-Length: ' . length $answer_body/mei;
 	}
 	if ($do eq 'trickle')
