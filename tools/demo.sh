@@ -23,17 +23,20 @@ server_programs() {
 	echo "$newest"
 }
 
-# The programs are copied into the working directory, where user postgres can read them wherever the source is.
+# What "make install" puts together is copied into the working directory, where user postgres can read them wherever the source is.
 prepare_and_run() {
-	local source work status=0
+	local source programs work status=0
 	source=$(cd "$(dirname "$0")/.." && pwd)
+	programs=${PITR_PROGRAMS:-$source/build/bin}
 	work=$(mktemp -d /tmp/pitr-demo.XXXXXX)
 	# shellcheck disable=SC2064 # the name of now
 	trap "rm -rf '$work'" EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	mkdir "$work/bin"
-	cp "${PITR_PROGRAMS:-$source/build/bin}"/pitr-* "$work/bin/" || complain "the programs are not built" "run: make"
+	mkdir "$work/bin" "$work/libexec"
+	if ! cp "$programs"/pitr-* "$work/bin/" || ! cp -r "$programs/../libexec/pitr" "$work/libexec/"; then
+		complain "the programs are not built" "run: make"
+	fi
 	cp "$0" "$work/demo.sh"
 	if [ "$(id -u)" -eq 0 ]; then
 		getent passwd postgres >/dev/null || complain "there is no user \"postgres\"" "run: make packages"
@@ -112,6 +115,7 @@ say 'Where backups live, and how PostgreSQL reaches it'
 run "cat > pitr.conf <<.
 repo   = $work/backups
 pgdata = $work/data
+spool  = $work/spool
 ."
 run "export PITR_CONFIG=$work/pitr.conf"
 run 'pitr-catalog init'
