@@ -10,6 +10,7 @@
  * together as long as they are there. What pitr-expire remembers of its own last run stays until the next one. */
 #define RUNS_KEPT_US (INT64_C(60) * 86400 * 1000000)
 
-/* `why` NULL: it ended well. Opens the repository itself; writes nothing where that is out of reach, or where a person
- * has to correct the command first. What keeps it from writing is told at the level "debug". */
+/* `why` NULL: it ended well. Opens the repository itself, and does not try for long: that may be what was out of reach.
+ * Writes nothing where a person has to correct the command first. What keeps it from writing is told at the level
+ * "debug". */
 void run_record(const struct options *options, const struct error *why);
